@@ -1,0 +1,107 @@
+using System.Security.Cryptography;
+using System.Text;
+
+namespace Sparkfly.Auth.Handler;
+
+/// <summary>One account's options, validated and frozen: what the rest of the package works with. Compared by value.</summary>
+internal sealed record AccountSettings
+{
+    private readonly string? _authPath;
+    private readonly string? _rootAuthPath;
+
+    private AccountSettings(SparkflyAuthOptions options)
+    {
+        BaseAddress = WithLastSlash(options.BaseAddress!);
+        Origin = new Origin(BaseAddress);
+        AuthEndpoint = options.AuthEndpoint ?? new Uri(BaseAddress, "auth");
+        RootAuthEndpoint = options.AuthEndpoint is null && BaseAddress.AbsolutePath == "/v1.0/" ? new Uri(BaseAddress, "/auth") : null;
+        _authPath = Origin.Matches(AuthEndpoint) ? AuthEndpoint.PathAndQuery : null;
+        _rootAuthPath = RootAuthEndpoint?.PathAndQuery;
+
+        // Copies, so that the string objects stand for this account alone: see SecretOrigins.
+        Identity = new string(options.Identity);
+        Key = new string(options.Key);
+        Scope = NullIfBlank(options.Scope);
+        ForwardedFor = NullIfBlank(options.ForwardedFor);
+        AccountKey = DeriveAccountKey();
+
+        UsableLife = options.TokenLifetime - options.ExpirationMargin;
+        RefreshWindow = options.RefreshAhead < UsableLife / 2 ? options.RefreshAhead : UsableLife / 2;
+        AuthTimeout = options.AuthTimeout;
+        RetryOnUnauthorized = options.RetryOnUnauthorized;
+        UnauthorizedRefreshInterval = options.UnauthorizedRefreshInterval;
+        MinFailureBackoff = options.MinFailureBackoff;
+        MaxFailureBackoff = options.MaxFailureBackoff;
+        MaxReplayBodySize = options.MaxReplayBodySize;
+    }
+
+    /// <summary>With its last slash, so that relative addresses of a client are resolved under it.</summary>
+    public Uri BaseAddress { get; }
+
+    /// <summary>Where the account's token may go.</summary>
+    public Origin Origin { get; }
+
+    public Uri AuthEndpoint { get; }
+
+    /// <summary>The other home of <c>/auth</c>, to be asked where <see cref="AuthEndpoint"/> answers 404; null where it may not be.</summary>
+    public Uri? RootAuthEndpoint { get; }
+
+    public string Identity { get; }
+
+    public string Key { get; }
+
+    public string? Scope { get; }
+
+    public string? ForwardedFor { get; }
+
+    /// <summary>
+    /// What an account is (auth endpoint, identity, key, scope, forwarded-for), as a digest: equal for two names of one account, and of no
+    /// use to whoever finds it as a key in a cache.
+    /// </summary>
+    public string AccountKey { get; }
+
+    /// <summary>How long after its request a token is used: the lifetime without the margin.</summary>
+    public TimeSpan UsableLife { get; }
+
+    /// <summary>The window before the end of use in which a token is renewed in the background.</summary>
+    public TimeSpan RefreshWindow { get; }
+
+    public TimeSpan AuthTimeout { get; }
+
+    public bool RetryOnUnauthorized { get; }
+
+    public TimeSpan UnauthorizedRefreshInterval { get; }
+
+    public TimeSpan MinFailureBackoff { get; }
+
+    public TimeSpan MaxFailureBackoff { get; }
+
+    public long MaxReplayBodySize { get; }
+
+    /// <param name="options">Valid ones: see <see cref="SparkflyAuthOptionsValidator"/>.</param>
+    public static AccountSettings From(SparkflyAuthOptions options) => new(options);
+
+    /// <summary>Whether a request to this address is sent with the account's token.</summary>
+    public bool TakesToken(Uri? uri) => Origin.Matches(uri) && !IsAuthEndpoint(uri!);
+
+    /// <summary>Says nothing of the account: a record prints its members.</summary>
+    public override string ToString() => $"Sparkfly account at {Origin}";
+
+    // A generated client has a method for the token request. PathAndQuery, since the transport needs it too and Uri keeps what it computed.
+    private bool IsAuthEndpoint(Uri uri) => IsAt(uri, _authPath) || IsAt(uri, _rootAuthPath);
+
+    private static bool IsAt(Uri uri, string? authPath) =>
+        authPath is not null &&
+        uri.PathAndQuery.StartsWith(authPath, StringComparison.Ordinal) &&
+        (uri.PathAndQuery.Length == authPath.Length || uri.PathAndQuery[authPath.Length] == '?');
+
+    // None of the parts can hold a line break, so joining them with one is unambiguous.
+    private string DeriveAccountKey() =>
+        "Sparkfly.Auth.Handler/" + Convert.ToHexString(SHA256.HashData(Encoding.UTF8.GetBytes(
+            string.Join('\n', AuthEndpoint.AbsoluteUri, Identity, Key, Scope, ForwardedFor))));
+
+    private static Uri WithLastSlash(Uri address) =>
+        address.AbsolutePath.EndsWith('/') ? address : new Uri(address.AbsoluteUri + "/");
+
+    private static string? NullIfBlank(string? value) => string.IsNullOrWhiteSpace(value) ? null : value;
+}

@@ -1,0 +1,93 @@
+using Microsoft.Extensions.Logging;
+using Microsoft.Extensions.Options;
+using Microsoft.Extensions.Primitives;
+
+namespace Sparkfly.Auth.Handler;
+
+/// <summary>Follows one account's options, and goes on with the last good ones where a reload brings invalid ones. Thread-safe.</summary>
+/// <remarks>
+/// <see cref="IOptionsMonitor{TOptions}"/> alone does not do that: after an invalid reload its every <c>Get</c> throws, and its
+/// <c>OnChange</c> never tells. So the same change tokens are followed here too, with a factory that does not depend on whether the
+/// monitor has heard of the change yet.
+/// </remarks>
+internal sealed class AccountSettingsMonitor : IDisposable
+{
+    private readonly string _name;
+    private readonly IOptionsFactory<SparkflyAuthOptions> _factory;
+    private readonly ILogger _logger;
+    private readonly List<IDisposable> _subscriptions = [];
+    private readonly Lock _reloading = new();
+    private volatile AccountSettings _current;
+
+    /// <exception cref="OptionsValidationException">The account's options are invalid.</exception>
+    public AccountSettingsMonitor(
+        string name,
+        IOptionsMonitor<SparkflyAuthOptions> monitor,
+        IOptionsFactory<SparkflyAuthOptions> factory,
+        IEnumerable<IOptionsChangeTokenSource<SparkflyAuthOptions>> changes,
+        ILogger logger)
+    {
+        _name = name;
+        _factory = factory;
+        _logger = logger;
+        _current = AccountSettings.From(monitor.Get(name));
+
+        if (monitor.OnChange(OnChange) is { } subscription)
+        {
+            _subscriptions.Add(subscription);
+        }
+
+        foreach (IOptionsChangeTokenSource<SparkflyAuthOptions> source in changes.Where(c => (c.Name ?? Options.DefaultName) == name))
+        {
+            _subscriptions.Add(ChangeToken.OnChange(source.GetChangeToken, Reload));
+        }
+    }
+
+    /// <summary>The last good settings; another object only when a value differs.</summary>
+    public AccountSettings Current => _current;
+
+    public void Dispose() => _subscriptions.ForEach(static s => s.Dispose());
+
+    private void OnChange(SparkflyAuthOptions options, string? name)
+    {
+        if ((name ?? Options.DefaultName) == _name)
+        {
+            lock (_reloading)
+            {
+                Take(options);
+            }
+        }
+    }
+
+    private void Reload()
+    {
+        lock (_reloading)
+        {
+            try
+            {
+                Take(_factory.Create(_name));
+            }
+            catch (OptionsValidationException exception)
+            {
+                Log.InvalidReload(_logger, _name, exception.Message);
+            }
+#pragma warning disable CA1031 // The monitor's own callback throws the same out of Reload(); thrown here too it would be told twice.
+            catch (Exception exception)
+#pragma warning restore CA1031
+            {
+                // The binder's message repeats the value that does not fit its setting, which may be a secret in the wrong place.
+                Log.InvalidReload(_logger, _name, $"{exception.GetType().Name}; the exception leaves the reload");
+            }
+        }
+    }
+
+    private void Take(SparkflyAuthOptions options)
+    {
+        AccountSettings settings = AccountSettings.From(options);
+        if (settings != _current)
+        {
+            _current = settings;
+            Log.SettingsChanged(_logger, _name);
+        }
+    }
+}

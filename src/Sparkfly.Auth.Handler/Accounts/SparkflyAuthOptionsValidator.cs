@@ -1,0 +1,117 @@
+using System.Net;
+using Microsoft.Extensions.Options;
+
+namespace Sparkfly.Auth.Handler;
+
+/// <summary>Lists everything that is wrong with an account's options, by the setting's name, and repeats no value: it may be a secret.</summary>
+internal sealed class SparkflyAuthOptionsValidator : IValidateOptions<SparkflyAuthOptions>
+{
+    private static readonly TimeSpan s_oneDay = TimeSpan.FromDays(1);
+
+    public ValidateOptionsResult Validate(string? name, SparkflyAuthOptions options)
+    {
+        var problems = new List<string>();
+        CheckAddress(nameof(options.BaseAddress), options.BaseAddress, options.AllowHttp);
+        if (options.AuthEndpoint is not null)
+        {
+            CheckAddress(nameof(options.AuthEndpoint), options.AuthEndpoint, options.AllowHttp);
+        }
+
+        CheckHeader(nameof(options.Identity), options.Identity, isRequired: true);
+        CheckHeader(nameof(options.Key), options.Key, isRequired: true);
+        CheckHeader(nameof(options.Scope), options.Scope, isRequired: false);
+        CheckHeader(nameof(options.ForwardedFor), options.ForwardedFor, isRequired: false);
+
+        CheckMoreThanZero(nameof(options.TokenLifetime), options.TokenLifetime);
+        CheckAtMostADay(nameof(options.TokenLifetime), options.TokenLifetime);
+        CheckNotNegative(nameof(options.ExpirationMargin), options.ExpirationMargin);
+        if (options.ExpirationMargin >= options.TokenLifetime)
+        {
+            Add(nameof(options.ExpirationMargin), $"must be shorter than {nameof(options.TokenLifetime)}, or no token is ever used");
+        }
+
+        CheckNotNegative(nameof(options.RefreshAhead), options.RefreshAhead);
+        CheckMoreThanZero(nameof(options.AuthTimeout), options.AuthTimeout);
+        CheckAtMostADay(nameof(options.AuthTimeout), options.AuthTimeout);
+        CheckNotNegative(nameof(options.UnauthorizedRefreshInterval), options.UnauthorizedRefreshInterval);
+        CheckMoreThanZero(nameof(options.MinFailureBackoff), options.MinFailureBackoff);
+        CheckAtMostADay(nameof(options.MaxFailureBackoff), options.MaxFailureBackoff);
+        if (options.MaxFailureBackoff < options.MinFailureBackoff)
+        {
+            Add(nameof(options.MaxFailureBackoff), $"must not be shorter than {nameof(options.MinFailureBackoff)}");
+        }
+
+        if (options.MaxReplayBodySize < 0 || options.MaxReplayBodySize > Array.MaxLength)
+        {
+            Add(nameof(options.MaxReplayBodySize), $"must be from 0 to {Array.MaxLength} bytes");
+        }
+
+        return problems.Count == 0 ? ValidateOptionsResult.Success : ValidateOptionsResult.Fail(problems);
+
+        void Add(string setting, string problem) =>
+            problems.Add(string.IsNullOrEmpty(name) ? $"Sparkfly {setting}: {problem}." : $"Sparkfly account '{name}', {setting}: {problem}.");
+
+        void CheckAddress(string setting, Uri? address, bool allowHttp)
+        {
+            if (address is not { IsAbsoluteUri: true } || (address.Scheme != Uri.UriSchemeHttps && address.Scheme != Uri.UriSchemeHttp))
+            {
+                Add(setting, "must be an absolute https address");
+                return;
+            }
+
+            if (address.UserInfo.Length > 0 || address.Query.Length > 0 || address.Fragment.Length > 0)
+            {
+                Add(setting, "must have no user info, query or fragment");
+            }
+
+            if (address.Scheme == Uri.UriSchemeHttp && !allowHttp && !IsThisMachine(address))
+            {
+                Add(setting, $"must be https; plain http is for localhost and loopback addresses, or anywhere with {nameof(options.AllowHttp)}");
+            }
+        }
+
+        void CheckHeader(string setting, string? value, bool isRequired)
+        {
+            if (string.IsNullOrWhiteSpace(value))
+            {
+                if (isRequired)
+                {
+                    Add(setting, "is required");
+                }
+            }
+            else if (!HeaderText.IsValue(value))
+            {
+                Add(setting, "cannot stand in a header: only ASCII characters, no line breaks or control characters, no white space at either end");
+            }
+        }
+
+        void CheckMoreThanZero(string setting, TimeSpan value)
+        {
+            if (value <= TimeSpan.Zero)
+            {
+                Add(setting, "must be more than zero");
+            }
+        }
+
+        void CheckNotNegative(string setting, TimeSpan value)
+        {
+            if (value < TimeSpan.Zero)
+            {
+                Add(setting, "must not be negative");
+            }
+        }
+
+        void CheckAtMostADay(string setting, TimeSpan value)
+        {
+            if (value > s_oneDay)
+            {
+                Add(setting, "must be at most one day, which is written 1.00:00:00; 24:00:00 is read as 24 days");
+            }
+        }
+    }
+
+    // Not Uri.IsLoopback: that takes the host name "loopback" for this machine, which any DNS may resolve to anywhere.
+    private static bool IsThisMachine(Uri address) =>
+        address.IdnHost.Equals("localhost", StringComparison.OrdinalIgnoreCase) ||
+        (IPAddress.TryParse(address.IdnHost, out IPAddress? ip) && IPAddress.IsLoopback(ip));
+}

@@ -1,0 +1,72 @@
+using Microsoft.Extensions.Options;
+using Sparkfly.Auth.Handler;
+
+namespace Microsoft.Extensions.DependencyInjection;
+
+/// <summary>Puts the Sparkfly handler on clients.</summary>
+public static class SparkflyAuthHttpClientBuilderExtensions
+{
+    /// <summary>
+    /// Puts a Sparkfly account's token on the client's requests to Sparkfly, and gives the client the account's base address where it has
+    /// none of its own.
+    /// </summary>
+    /// <remarks>
+    /// <para>
+    /// A client has one such handler. A repeated call changes nothing; a client's own call replaces the handler from
+    /// <c>ConfigureHttpClientDefaults</c>, where the base address is left alone. Requests to other hosts pass untouched.
+    /// </para>
+    /// <para>An account that is not registered stops the host when it starts, and names itself.</para>
+    /// </remarks>
+    /// <param name="builder">The client: named, typed, keyed, or Refit's.</param>
+    /// <param name="account">The account's name, as registered with <c>AddSparkflyAuth</c>; empty for the default account.</param>
+    /// <returns>The same builder.</returns>
+    /// <exception cref="ArgumentNullException">An argument is <see langword="null"/>.</exception>
+    /// <exception cref="InvalidOperationException">The client has the handler of another account already.</exception>
+    public static IHttpClientBuilder AddSparkflyAuthHandler(this IHttpClientBuilder builder, string account = "")
+    {
+        ArgumentNullException.ThrowIfNull(builder);
+        ArgumentNullException.ThrowIfNull(account);
+
+        // Null in ConfigureHttpClientDefaults: all clients.
+        string? client = builder.Name;
+        IServiceCollection services = builder.Services;
+        services.AddSparkflyAuthCore();
+        if (services.Select(static d => d.IsKeyedService ? null : d.ImplementationInstance).OfType<ClientRegistration>()
+            .FirstOrDefault(c => c.Client == client) is { } earlier)
+        {
+            return earlier.Account == account ? builder : throw new InvalidOperationException(
+                $"{Describe(client)} has the handler of {Name(earlier.Account)} already, and a client has one. For single requests of another " +
+                $"account use request.SetSparkflyAccount(\"{account}\").");
+        }
+
+        services.AddSingleton(new ClientRegistration(client, account));
+        services.AddStartupCheck($"client {client}", accounts => Check(accounts, client, account));
+        builder.ConfigureAdditionalHttpMessageHandlers((handlers, provider) =>
+        {
+            foreach (DelegatingHandler fromDefaults in handlers.Where(static h => h is SparkflyAuthHandler).ToList())
+            {
+                handlers.Remove(fromDefaults);
+            }
+
+            handlers.Add(provider.GetRequiredService<SparkflyHandlerFactory>().Create(account));
+        });
+
+        return client is null ? builder : builder.ConfigureHttpClient((provider, http) =>
+            http.BaseAddress ??= provider.GetRequiredService<SparkflyAccounts>().Get(account).Settings.BaseAddress);
+    }
+
+    private static void Check(SparkflyAccounts accounts, string? client, string account)
+    {
+        if (accounts.WhyUnknown(account) is { } problem)
+        {
+            throw new OptionsValidationException(account, typeof(SparkflyAuthOptions), [$"{Describe(client)} asks for an account: {problem}"]);
+        }
+    }
+
+    private static string Describe(string? client) => client is null ? "ConfigureHttpClientDefaults" : $"The client '{client}'";
+
+    private static string Name(string account) => account.Length == 0 ? "the default account" : $"the account '{account}'";
+
+    /// <summary>That a client has the handler of an account; a client of null is all clients.</summary>
+    private sealed record ClientRegistration(string? Client, string Account);
+}

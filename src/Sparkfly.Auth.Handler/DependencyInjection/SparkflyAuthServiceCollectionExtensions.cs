@@ -1,0 +1,165 @@
+using Microsoft.Extensions.Caching.Memory;
+using Microsoft.Extensions.Configuration;
+using Microsoft.Extensions.DependencyInjection.Extensions;
+using Microsoft.Extensions.Http;
+using Microsoft.Extensions.Logging;
+using Microsoft.Extensions.Options;
+using Sparkfly.Auth.Handler;
+
+namespace Microsoft.Extensions.DependencyInjection;
+
+/// <summary>Registers Sparkfly accounts.</summary>
+public static class SparkflyAuthServiceCollectionExtensions
+{
+    /// <summary>
+    /// Registers the default Sparkfly account with the settings in section <c>Sparkfly</c> of the application's
+    /// <see cref="IConfiguration"/>, followed on reload.
+    /// </summary>
+    /// <param name="services">The services to register it with.</param>
+    /// <returns>A builder for what else there is to configure.</returns>
+    /// <exception cref="ArgumentNullException"><paramref name="services"/> is <see langword="null"/>.</exception>
+    /// <remarks>
+    /// Calls add up, as options do: settings of a later call replace those of an earlier one. Invalid settings stop the host when it starts,
+    /// with an <see cref="OptionsValidationException"/> that lists all of them.
+    /// </remarks>
+    public static SparkflyAuthBuilder AddSparkflyAuth(this IServiceCollection services) =>
+        AddAccount(services, "", static options => options.BindConfiguration(SparkflyAuthOptions.SectionName));
+
+    /// <summary>Registers the default Sparkfly account with settings made in code.</summary>
+    /// <inheritdoc cref="AddSparkflyAuth(IServiceCollection)" path="/remarks"/>
+    /// <param name="services">The services to register it with.</param>
+    /// <param name="configure">Sets the account's options.</param>
+    /// <returns>A builder for what else there is to configure.</returns>
+    /// <exception cref="ArgumentNullException">An argument is <see langword="null"/>.</exception>
+    public static SparkflyAuthBuilder AddSparkflyAuth(this IServiceCollection services, Action<SparkflyAuthOptions> configure) =>
+        AddSparkflyAuth(services, "", configure);
+
+    /// <summary>Registers the default Sparkfly account with the settings in a configuration section, followed on reload.</summary>
+    /// <inheritdoc cref="AddSparkflyAuth(IServiceCollection)" path="/remarks"/>
+    /// <param name="services">The services to register it with.</param>
+    /// <param name="section">The section that has the account's settings.</param>
+    /// <returns>A builder for what else there is to configure.</returns>
+    /// <exception cref="ArgumentNullException">An argument is <see langword="null"/>.</exception>
+    public static SparkflyAuthBuilder AddSparkflyAuth(this IServiceCollection services, IConfiguration section) =>
+        AddSparkflyAuth(services, "", section);
+
+    /// <summary>Registers a named Sparkfly account with settings made in code, for an application that serves several.</summary>
+    /// <inheritdoc cref="AddSparkflyAuth(IServiceCollection)" path="/remarks"/>
+    /// <param name="services">The services to register it with.</param>
+    /// <param name="name">The account's name, case-sensitive; empty for the default account.</param>
+    /// <param name="configure">Sets the account's options.</param>
+    /// <returns>A builder for what else there is to configure.</returns>
+    /// <exception cref="ArgumentNullException">An argument is <see langword="null"/>.</exception>
+    public static SparkflyAuthBuilder AddSparkflyAuth(this IServiceCollection services, string name, Action<SparkflyAuthOptions> configure)
+    {
+        ArgumentNullException.ThrowIfNull(configure);
+        return AddAccount(services, name, options => options.Configure(configure));
+    }
+
+    /// <summary>
+    /// Registers a named Sparkfly account with the settings in a configuration section, followed on reload, for an application that serves
+    /// several.
+    /// </summary>
+    /// <inheritdoc cref="AddSparkflyAuth(IServiceCollection)" path="/remarks"/>
+    /// <param name="services">The services to register it with.</param>
+    /// <param name="name">The account's name, case-sensitive; empty for the default account.</param>
+    /// <param name="section">The section that has the account's settings.</param>
+    /// <returns>A builder for what else there is to configure.</returns>
+    /// <exception cref="ArgumentNullException">An argument is <see langword="null"/>.</exception>
+    public static SparkflyAuthBuilder AddSparkflyAuth(this IServiceCollection services, string name, IConfiguration section)
+    {
+        ArgumentNullException.ThrowIfNull(section);
+        return AddAccount(services, name, options => options.Bind(section));
+    }
+
+    private static SparkflyAuthBuilder AddAccount(
+        IServiceCollection services, string name, Action<OptionsBuilder<SparkflyAuthOptions>> configure)
+    {
+        ArgumentNullException.ThrowIfNull(services);
+        ArgumentNullException.ThrowIfNull(name);
+        AddSparkflyAuthCore(services);
+        configure(services.AddOptions<SparkflyAuthOptions>(name));
+
+        if (services.AddOnce(new AccountRegistration(name)))
+        {
+            AddTokenProvider(services, name);
+            AddAuthClient(services, name);
+
+            // Validated when the host starts, and remembered from then on: an invalid reload before the first request must find good settings.
+            services.AddStartupCheck($"account {name}", accounts => accounts.Get(name));
+        }
+
+        return new SparkflyAuthBuilder(name, services);
+    }
+
+    private static void AddTokenProvider(IServiceCollection services, string name)
+    {
+        // TryAdd: the application may have put its own in place before; after, it replaces ours anyway.
+        if (name.Length == 0)
+        {
+            services.TryAddSingleton<ISparkflyTokenProvider>(static provider => NewTokenProvider(provider, ""));
+            services.TryAddTransient(static provider => provider.GetRequiredService<SparkflyHandlerFactory>().Create(""));
+        }
+        else
+        {
+            services.TryAddKeyedSingleton<ISparkflyTokenProvider>(name, static (provider, key) => NewTokenProvider(provider, (string)key!));
+        }
+    }
+
+    private static void AddAuthClient(IServiceCollection services, string name) =>
+        services.AddHttpClient(SparkflyAuthClient.ClientName(name))
+
+            // What is there already comes from ConfigureHttpClientDefaults: a retry there would make one attempt several POSTs.
+            .ConfigureAdditionalHttpMessageHandlers(static (handlers, _) => handlers.Clear())
+
+            // AuthTimeout is the bound, on the application's clock.
+            .ConfigureHttpClient(static client => client.Timeout = Timeout.InfiniteTimeSpan);
+
+    private static SparkflyTokenProvider NewTokenProvider(IServiceProvider services, string name) => new(
+        services.GetRequiredService<SparkflyAccounts>().Get(name),
+        services.GetRequiredService<AccountTokensRegistry>(),
+        services.GetRequiredService<SparkflyAuthClient>(),
+        services.GetRequiredService<IMemoryCache>(),
+        services.GetTime(),
+        services.GetSparkflyLogger());
+
+    /// <summary>What accounts and clients both stand on, in whichever order they are registered.</summary>
+    internal static void AddSparkflyAuthCore(this IServiceCollection services)
+    {
+        services.AddHttpClient();
+        services.AddMemoryCache();
+        services.TryAddSingleton<SparkflyAccounts>();
+        services.TryAddSingleton<SparkflyHandlerFactory>();
+        services.TryAddSingleton(static provider => new AccountTokensRegistry(provider.GetTime()));
+        services.TryAddSingleton(static provider => new SparkflyAuthClient(
+            provider.GetRequiredService<IHttpClientFactory>(), provider.GetTime(), provider.GetSparkflyLogger()));
+        services.TryAddEnumerable(ServiceDescriptor.Singleton<IValidateOptions<SparkflyAuthOptions>, SparkflyAuthOptionsValidator>());
+        services.TryAddEnumerable(ServiceDescriptor.Singleton<IPostConfigureOptions<HttpClientFactoryOptions>, SecretHeaderRedaction>());
+        services.TryAddEnumerable(ServiceDescriptor.Singleton<IHttpMessageHandlerBuilderFilter, PipelineFilter>());
+    }
+
+    /// <summary>Adds a fact about the registration, unless it is there.</summary>
+    internal static bool AddOnce<TFact>(this IServiceCollection services, TFact fact)
+        where TFact : class
+    {
+        if (services.Any(d => !d.IsKeyedService && fact.Equals(d.ImplementationInstance)))
+        {
+            return false;
+        }
+
+        services.AddSingleton(fact);
+        return true;
+    }
+
+    /// <summary>Runs a check when the host starts, beside the platform's own checks of options.</summary>
+    internal static void AddStartupCheck(this IServiceCollection services, string name, Action<SparkflyAccounts> check) =>
+        services.AddOptions<StartupCheck>(name).Configure<SparkflyAccounts>((_, accounts) => check(accounts)).ValidateOnStart();
+
+    private static TimeProvider GetTime(this IServiceProvider services) => services.GetService<TimeProvider>() ?? TimeProvider.System;
+
+    private static ILogger GetSparkflyLogger(this IServiceProvider services) =>
+        services.GetRequiredService<ILoggerFactory>().CreateLogger(Log.Category);
+
+    /// <summary>Options without settings: what the platform validates at start is what we do when they are made.</summary>
+    private sealed class StartupCheck;
+}

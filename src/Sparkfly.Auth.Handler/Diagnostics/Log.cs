@@ -1,0 +1,49 @@
+using Microsoft.Extensions.Logging;
+
+namespace Sparkfly.Auth.Handler;
+
+/// <summary>Every message that the package logs. Event ids are stable; no message holds a credential, a token, a path or a query.</summary>
+/// <remarks>The empty account name is the default account.</remarks>
+internal static partial class Log
+{
+    public const string Category = "Sparkfly.Auth.Handler";
+
+    [LoggerMessage(1, LogLevel.Information, "Obtained a token for Sparkfly account '{Account}'; it is used until {ExpiresAt:u}.")]
+    public static partial void TokenObtained(ILogger logger, string account, DateTimeOffset expiresAt);
+
+    [LoggerMessage(2, LogLevel.Error, "No token for Sparkfly account '{Account}': {Reason} Failures in a row: {Failures}. Next token request from {RetryAt:u} on.")]
+    public static partial void TokenRequestFailed(ILogger logger, string account, string reason, int failures, DateTimeOffset retryAt);
+
+    [LoggerMessage(3, LogLevel.Warning, "The token of Sparkfly account '{Account}' could not be written to, or read from, the IMemoryCache; it is held in memory all the same.")]
+    public static partial void CacheFailed(ILogger logger, string account, Exception exception);
+
+    [LoggerMessage(4, LogLevel.Warning, "Sparkfly has no /auth under {BaseAddress}, but at the root: {AuthEndpoint}. It is asked there from now on; set AuthEndpoint to say so.")]
+    public static partial void AuthEndpointAtRoot(ILogger logger, Uri baseAddress, Uri authEndpoint);
+
+    [LoggerMessage(10, LogLevel.Information, "The settings of Sparkfly account '{Account}' have changed; they hold from the next request on.")]
+    public static partial void SettingsChanged(ILogger logger, string account);
+
+    [LoggerMessage(11, LogLevel.Error, "The changed settings of Sparkfly account '{Account}' are invalid, so it goes on with the last good ones. {Problems}")]
+    public static partial void InvalidReload(ILogger logger, string account, string problems);
+
+    [LoggerMessage(20, LogLevel.Information, "A token of Sparkfly account '{Account}' was rejected with 401; the request is sent again with a new one.")]
+    public static partial void Replayed(ILogger logger, string account);
+
+    [LoggerMessage(21, LogLevel.Warning, "A 401 for Sparkfly account '{Account}' goes to the caller: {Reason}.")]
+    public static partial void PassedThrough(ILogger logger, string account, string reason);
+
+    [LoggerMessage(22, LogLevel.Warning, "The token of Sparkfly account '{Account}' was rejected with 401, and renewing it for the next request failed: {Reason}")]
+    public static partial void RenewalForNextRequestFailed(ILogger logger, string account, string reason);
+
+    [LoggerMessage(30, LogLevel.Debug, "A request to {Origin} leaves without a token: Sparkfly account '{Account}' is at {AccountOrigin}.")]
+    public static partial void ForeignOrigin(ILogger logger, string origin, string account, Origin accountOrigin);
+
+    [LoggerMessage(31, LogLevel.Warning, "A request to {Origin}, an address of Sparkfly's, leaves without a token: Sparkfly account '{Account}' is at {AccountOrigin}. Is its BaseAddress right? This is logged once.")]
+    public static partial void OtherSparkflyOrigin(ILogger logger, string origin, string account, Origin accountOrigin);
+
+    [LoggerMessage(32, LogLevel.Warning, "A token of Sparkfly was taken off a request that left the pipeline for {Origin}.")]
+    public static partial void SecretTakenOff(ILogger logger, string origin);
+
+    [LoggerMessage(33, LogLevel.Critical, "The primary handler {Handler} has followed a redirect with a secret of Sparkfly's on the request. It is not used again; turn its redirects off.")]
+    public static partial void PrimaryHandlerFollowedRedirect(ILogger logger, string handler);
+}

@@ -1,0 +1,73 @@
+using System.Net;
+
+namespace Sparkfly.Auth.Handler;
+
+/// <summary>How many redirects are followed; zero for none.</summary>
+internal sealed record RedirectPolicy(int MaxRedirections)
+{
+    public static RedirectPolicy None { get; } = new(0);
+}
+
+/// <summary>What the platform's own redirect handling does, step by step, for the handlers whose redirects we have taken over.</summary>
+/// <remarks>
+/// RFC 9110, section 15.4, and the behaviour of <see cref="SocketsHttpHandler"/>: a POST becomes a GET on 300, 301 and 302, everything but
+/// GET and HEAD on 303; <c>Authorization</c> is dropped; https does not lead to http; a fragment is inherited.
+/// </remarks>
+internal static class Redirects
+{
+    private static readonly AsyncLocal<bool> s_isFollowing = new();
+
+    /// <summary>Gets or sets a value indicating whether what is being sent here is the target of a redirect.</summary>
+    public static bool IsFollowing
+    {
+        get => s_isFollowing.Value;
+        set => s_isFollowing.Value = value;
+    }
+
+    public static bool IsRedirect(HttpStatusCode status) => status
+        is HttpStatusCode.MultipleChoices
+        or HttpStatusCode.MovedPermanently
+        or HttpStatusCode.Found
+        or HttpStatusCode.SeeOther
+        or HttpStatusCode.TemporaryRedirect
+        or HttpStatusCode.PermanentRedirect;
+
+    /// <summary>Where the answer leads; null where it is not to be followed.</summary>
+    public static Uri? Target(Uri asked, HttpResponseMessage response)
+    {
+        if (!IsRedirect(response.StatusCode) || response.Headers.Location is not { } location)
+        {
+            return null;
+        }
+
+        Uri target = location.IsAbsoluteUri ? location : new Uri(asked, location);
+        bool isFollowed = target.Scheme == Uri.UriSchemeHttps || (target.Scheme == Uri.UriSchemeHttp && asked.Scheme == Uri.UriSchemeHttp);
+        return !isFollowed ? null
+            : target.Fragment.Length == 0 && asked.Fragment.Length > 0 ? new UriBuilder(target) { Fragment = asked.Fragment }.Uri
+            : target;
+    }
+
+    /// <summary>Whether the redirect turns the request into a GET without a body.</summary>
+    public static bool BecomesGet(HttpStatusCode status, HttpMethod method) => status switch
+    {
+        HttpStatusCode.MultipleChoices or HttpStatusCode.MovedPermanently or HttpStatusCode.Found => method == HttpMethod.Post,
+        HttpStatusCode.SeeOther => method != HttpMethod.Get && method != HttpMethod.Head,
+        _ => false,
+    };
+
+    /// <summary>Makes the message that of the next hop.</summary>
+    public static void Apply(HttpRequestMessage request, HttpStatusCode status, Uri target)
+    {
+        request.Headers.Authorization = null;
+        request.RequestUri = target;
+        if (BecomesGet(status, request.Method))
+        {
+            request.Method = HttpMethod.Get;
+            request.Content = null;
+            if (request.Headers.TransferEncodingChunked == true)
+            {
+                request.Headers.TransferEncodingChunked = false;
+            }
+        }
+    }
+}

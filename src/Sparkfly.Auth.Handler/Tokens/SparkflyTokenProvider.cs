@@ -1,0 +1,214 @@
+using System.Diagnostics;
+using Microsoft.Extensions.Caching.Memory;
+using Microsoft.Extensions.Logging;
+
+namespace Sparkfly.Auth.Handler;
+
+/// <summary>
+/// Gives one account's token: from memory where one is held, else from one token request that all callers share. Thread-safe.
+/// </summary>
+internal sealed class SparkflyTokenProvider(
+    SparkflyAccount account,
+    AccountTokensRegistry registry,
+    SparkflyAuthClient authClient,
+    IMemoryCache cache,
+    TimeProvider time,
+    ILogger logger) : ISparkflyTokenProvider
+{
+    private readonly Lock _binding = new();
+    private volatile Binding? _bound;
+
+    /// <inheritdoc/>
+    public ValueTask<SparkflyToken> GetTokenAsync(CancellationToken cancellationToken = default) =>
+        _bound is { } bound && ReferenceEquals(bound.Settings, account.Settings) && bound.Tokens.Warm(bound.Settings) is { } token
+            ? new ValueTask<SparkflyToken>(token)
+            : ObtainAsync(static (tokens, settings, _) => tokens.Get(settings), null, cancellationToken);
+
+    /// <inheritdoc/>
+    public ValueTask<SparkflyToken> RenewTokenAsync(SparkflyToken rejected, CancellationToken cancellationToken = default)
+    {
+        ArgumentNullException.ThrowIfNull(rejected);
+        return ObtainAsync(static (tokens, settings, rejected) => tokens.Renew(settings, rejected!), rejected, cancellationToken);
+    }
+
+    private async ValueTask<SparkflyToken> ObtainAsync(
+        Func<AccountTokens, AccountSettings, SparkflyToken?, TokenDecision> decide, SparkflyToken? rejected, CancellationToken cancellationToken)
+    {
+        while (true)
+        {
+            cancellationToken.ThrowIfCancellationRequested();
+            Binding bound = Bind();
+            TokenDecision decision = decide(bound.Tokens, bound.Settings, rejected);
+            if (decision.MustStart)
+            {
+                Start(bound.Tokens, decision.Request!);
+            }
+
+            if (decision.Token is { } held)
+            {
+                return held;
+            }
+
+            if (decision.Failure is { } failure)
+            {
+                throw NoToken(failure);
+            }
+
+            // A caller that cancels leaves alone; the request goes on for the others, and for the next caller if none is left.
+            TokenOutcome outcome = await decision.Request!.Outcome.WaitAsync(cancellationToken).ConfigureAwait(false);
+
+            // An answer to a request made with old options never serves new ones: ask again with those.
+            if (bound.Settings.AccountKey != account.Settings.AccountKey)
+            {
+                continue;
+            }
+
+            if (outcome.Token is { } obtained && obtained.ExpiresAt <= time.GetUtcNow())
+            {
+                // This caller is late: the token has come, and gone, while it was not running.
+                continue;
+            }
+
+            return outcome.Token ?? throw (outcome.Failure is { } failed ? NoToken(failed) : Disposed());
+        }
+    }
+
+    /// <summary>The current settings and the state of the account that they name.</summary>
+    private Binding Bind()
+    {
+        if (_bound is { } bound && ReferenceEquals(bound.Settings, account.Settings))
+        {
+            return bound;
+        }
+
+        lock (_binding)
+        {
+            AccountSettings settings = account.Settings;
+            if (_bound is { } old)
+            {
+                if (ReferenceEquals(old.Settings, settings))
+                {
+                    return old;
+                }
+
+                if (old.Settings.AccountKey == settings.AccountKey)
+                {
+                    old.Tokens.EndBackoff();
+                    return _bound = new Binding(settings, old.Tokens);
+                }
+
+                registry.Release(old.Settings.AccountKey);
+            }
+
+            return _bound = new Binding(settings, registry.Acquire(settings.AccountKey));
+        }
+    }
+
+    // On the thread pool without the caller's execution context: the request outlives the caller, whose scopes, culture, baggage and
+    // AsyncLocals are none of its business. The trace parent alone goes along, so that the request is found in the trace that caused it.
+    private void Start(AccountTokens tokens, TokenRequest request) =>
+        ThreadPool.UnsafeQueueUserWorkItem(
+            static start => _ = start.Provider.RunAsync(start.Tokens, start.Request, start.Parent),
+            (Provider: this, Tokens: tokens, Request: request, Parent: Activity.Current?.Context ?? default),
+            preferLocal: false);
+
+    private async Task RunAsync(AccountTokens tokens, TokenRequest request, ActivityContext parent)
+    {
+        // Even where something on the way does not heed its cancellation token.
+        using CancellationTokenRegistration free = registry.Disposing.UnsafeRegister(
+            static request => ((TokenRequest)request!).End(TokenOutcome.Disposed), request);
+        using Activity? activity = Telemetry.StartTokenRequest(parent);
+
+        AuthAnswer answer = FromCache(request) is { } cached
+            ? AuthAnswer.Of(cached)
+            : await authClient.RequestTokenAsync(account.Name, request.Settings, registry.Disposing).ConfigureAwait(false);
+
+        // Before the state is set, so that a late entry of this request cannot overwrite the next one's.
+        if (answer.Token is { } token)
+        {
+            Cache(request.Settings, token);
+        }
+
+        TokenOutcome outcome = tokens.End(request, answer);
+        try
+        {
+            Report(outcome, activity);
+        }
+        finally
+        {
+            // Whatever a logger or a listener throws: nobody waits for ever.
+            request.End(outcome);
+        }
+    }
+
+    private void Report(TokenOutcome outcome, Activity? activity)
+    {
+        if (outcome.Token is { } token)
+        {
+            Log.TokenObtained(logger, account.Name, token.ExpiresAt);
+        }
+        else if (outcome.Failure is { } failure)
+        {
+            activity?.SetStatus(ActivityStatusCode.Error);
+            Log.TokenRequestFailed(logger, account.Name, failure.Reason.Message, failure.Failures, failure.RetryAt);
+        }
+    }
+
+    /// <summary>A token that the cache kept while this provider held none: newer than the one to be replaced, and still good.</summary>
+    private SparkflyToken? FromCache(TokenRequest request)
+    {
+        try
+        {
+            return cache.TryGetValue(request.Settings.AccountKey, out object? entry) &&
+                entry is SparkflyToken token &&
+                (request.Replaced is not { } replaced || token.ObtainedAt > replaced.ObtainedAt) &&
+                !new HeldToken(token, 0).ShouldBeRenewed(time.GetUtcNow(), request.Settings)
+                ? token
+                : null;
+        }
+        catch (Exception exception) when (Reported(exception))
+        {
+            return null;
+        }
+    }
+
+    private void Cache(AccountSettings settings, SparkflyToken token)
+    {
+        try
+        {
+            // Relative, since the clock of the cache and ours need not agree. A size, since a cache with a limit refuses entries without.
+            using ICacheEntry entry = cache.CreateEntry(settings.AccountKey);
+            entry.Value = token;
+            entry.Size = 1;
+            entry.AbsoluteExpirationRelativeToNow = Longest(token.ExpiresAt - time.GetUtcNow(), TimeSpan.FromTicks(1));
+        }
+        catch (Exception exception) when (Reported(exception))
+        {
+        }
+
+        static TimeSpan Longest(TimeSpan a, TimeSpan b) => a > b ? a : b;
+    }
+
+    // The cache is the application's own, with limits and moods of its own. The token is held here as well, so no failure of it stops a request.
+    private bool Reported(Exception exception)
+    {
+        Log.CacheFailed(logger, account.Name, exception);
+        return true;
+    }
+
+    private SparkflyAuthenticationException NoToken(Backoff failure) =>
+        new($"{Label()}No token: {failure.Reason.Message} The next token request is made from {failure.RetryAt:u} on; until then calls fail at once.",
+            failure.Reason.Cause)
+        {
+            AuthStatusCode = failure.Reason.Status,
+            IsTransient = failure.Reason.IsTransient,
+            RetryAt = failure.RetryAt,
+        };
+
+    private static ObjectDisposedException Disposed() =>
+        new(nameof(ISparkflyTokenProvider), "The service provider was disposed, which ended the token request.");
+
+    private string Label() => account.Name.Length == 0 ? "Sparkfly: " : $"Sparkfly account '{account.Name}': ";
+
+    private sealed record Binding(AccountSettings Settings, AccountTokens Tokens);
+}
