@@ -49,7 +49,7 @@ internal sealed class SparkflyAuthOptionsValidator : IValidateOptions<SparkflyAu
         return problems.Count == 0 ? ValidateOptionsResult.Success : ValidateOptionsResult.Fail(problems);
 
         void Add(string setting, string problem) =>
-            problems.Add(string.IsNullOrEmpty(name) ? $"Sparkfly {setting}: {problem}." : $"Sparkfly account '{name}', {setting}: {problem}.");
+            problems.Add(string.IsNullOrEmpty(name) ? $"Sparkfly {setting} {problem}." : $"Sparkfly account '{name}': {setting} {problem}.");
 
         void CheckAddress(string setting, Uri? address, bool allowHttp)
         {
