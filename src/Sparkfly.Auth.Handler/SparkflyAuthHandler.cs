@@ -50,14 +50,13 @@ public sealed class SparkflyAuthHandler : DelegatingHandler
         AccountSettings settings = account.Settings;
         if (!settings.TakesToken(request.RequestUri))
         {
-            ReportForeign(request, account, settings, isNamed);
-            return SendForeignAsync(new Exchange(request, account, settings, redirects, isAsync: true), cancellationToken);
+            return SendForeignAsync(request, account, settings, redirects, isNamed, isAsync: true, cancellationToken);
         }
 
         // The settings are looked at again: a token of changed ones may be meant for another origin.
         ValueTask<SparkflyToken> token = account.Tokens.GetTokenAsync(cancellationToken);
         return token.IsCompletedSuccessfully && ReferenceEquals(settings, account.Settings)
-            ? SendOwnAsync(new Exchange(request, account, settings, redirects, isAsync: true), token.Result, cancellationToken)
+            ? SendOwnAsync(new Exchange(request, account, settings, redirects, hasToken: true, isAsync: true), token.Result, cancellationToken)
             : SendColdAsync(request, account, redirects, isNamed, token, cancellationToken);
     }
 
@@ -72,17 +71,13 @@ public sealed class SparkflyAuthHandler : DelegatingHandler
         RedirectPolicy redirects = _redirects ?? SecurePipeline();
         SparkflyAccount account = AccountOf(request, out bool isNamed);
         SparkflyToken? token = account.Settings.TakesToken(request.RequestUri) ? Block(account.Tokens, null, cancellationToken) : null;
+        AccountSettings settings = account.Settings;
 
         // From here on as above; with isAsync: false nothing is awaited that is not complete already.
-        AccountSettings settings = account.Settings;
-        var exchange = new Exchange(request, account, settings, redirects, isAsync: false);
-        if (token is not null && exchange.HasToken)
-        {
-            return SendOwnAsync(exchange, token, cancellationToken).GetAwaiter().GetResult();
-        }
-
-        ReportForeign(request, account, settings, isNamed);
-        return SendForeignAsync(exchange, cancellationToken).GetAwaiter().GetResult();
+        Task<HttpResponseMessage> sent = token is not null && settings.TakesToken(request.RequestUri)
+            ? SendOwnAsync(new Exchange(request, account, settings, redirects, hasToken: true, isAsync: false), token, cancellationToken)
+            : SendForeignAsync(request, account, settings, redirects, isNamed, isAsync: false, cancellationToken);
+        return sent.GetAwaiter().GetResult();
     }
 
     private async Task<HttpResponseMessage> SendColdAsync(
@@ -95,14 +90,10 @@ public sealed class SparkflyAuthHandler : DelegatingHandler
     {
         SparkflyToken obtained = await token.ConfigureAwait(false);
         AccountSettings settings = account.Settings;
-        var exchange = new Exchange(request, account, settings, redirects, isAsync: true);
-        if (exchange.HasToken)
-        {
-            return await SendOwnAsync(exchange, obtained, cancellationToken).ConfigureAwait(false);
-        }
-
-        ReportForeign(request, account, settings, isNamed);
-        return await SendForeignAsync(exchange, cancellationToken).ConfigureAwait(false);
+        Task<HttpResponseMessage> sent = settings.TakesToken(request.RequestUri)
+            ? SendOwnAsync(new Exchange(request, account, settings, redirects, hasToken: true, isAsync: true), obtained, cancellationToken)
+            : SendForeignAsync(request, account, settings, redirects, isNamed, isAsync: true, cancellationToken);
+        return await sent.ConfigureAwait(false);
     }
 
     /// <summary>With the token at hand: an answer that is there at once, and final, costs nothing further.</summary>
@@ -231,8 +222,18 @@ public sealed class SparkflyAuthHandler : DelegatingHandler
         }
     }
 
-    private async Task<HttpResponseMessage> SendForeignAsync(Exchange exchange, CancellationToken cancellationToken)
+    /// <summary>To another origin, or to the auth endpoint: without a token, but with the redirects that were the primary handler's.</summary>
+    private async Task<HttpResponseMessage> SendForeignAsync(
+        HttpRequestMessage request,
+        SparkflyAccount account,
+        AccountSettings settings,
+        RedirectPolicy redirects,
+        bool isNamed,
+        bool isAsync,
+        CancellationToken cancellationToken)
     {
+        ReportForeign(request, account, settings, isNamed);
+        var exchange = new Exchange(request, account, settings, redirects, hasToken: false, isAsync);
         try
         {
             HttpResponseMessage response = await SendInnerAsync(exchange, cancellationToken).ConfigureAwait(false);

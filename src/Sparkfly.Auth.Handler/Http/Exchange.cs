@@ -11,7 +11,8 @@ internal readonly struct Exchange
     private readonly bool _isContentSafe;
 
     /// <summary>Takes note of the message, and puts a body in place that can be sent again. Ends with <see cref="End"/>.</summary>
-    public Exchange(HttpRequestMessage request, SparkflyAccount account, AccountSettings settings, RedirectPolicy redirects, bool isAsync)
+    public Exchange(
+        HttpRequestMessage request, SparkflyAccount account, AccountSettings settings, RedirectPolicy redirects, bool hasToken, bool isAsync)
     {
         Request = request;
         Account = account;
@@ -22,7 +23,7 @@ internal readonly struct Exchange
         _method = request.Method;
         _content = request.Content;
         _isContentSafe = ReplayableContent.CanBeReadAgain(_content);
-        HasToken = settings.TakesToken(Uri);
+        HasToken = hasToken;
         if (!_isContentSafe && (HasToken || redirects.MaxRedirections > 0))
         {
             _kept = ReplayableContent.Of(_content!, settings.MaxReplayBodySize);
