@@ -28,7 +28,6 @@ public sealed class SparkflyAuthHandler : DelegatingHandler
     // Mutable state, guarded by the lock: set once, before the first request.
     private readonly Lock _securing = new();
     private volatile RedirectPolicy? _redirects;
-    private volatile bool _primaryHandlerLeaks;
 
     internal SparkflyAuthHandler(SparkflyAccount account, SparkflyAccounts accounts, ILogger logger)
     {
@@ -241,6 +240,12 @@ public sealed class SparkflyAuthHandler : DelegatingHandler
         }
         finally
         {
+            if (RequestOptionsPeek.Of(exchange.Request) is { } options)
+            {
+                // An outer handler may send the message home next, where the header is ours.
+                options.Remove(OriginGuardHandler.HasCallersOwnToken.Key);
+            }
+
             exchange.End();
         }
     }
@@ -288,17 +293,17 @@ public sealed class SparkflyAuthHandler : DelegatingHandler
     {
         if (exchange.SentWithToken(response) && !exchange.Settings.Origin.Matches(exchange.SentTo(response)))
         {
-            _primaryHandlerLeaks = true;
-            Log.PrimaryHandlerFollowedRedirect(_logger, PrimaryHandlers.Innermost(this)?.GetType().FullName ?? "(none)");
+            exchange.Redirects.Break();
+            Log.PrimaryHandlerFollowedRedirect(_logger, PrimaryHandlers.Innermost(this).GetType().ToString());
         }
     }
 
     private void Attach(in Exchange exchange, SparkflyToken token)
     {
-        if (_primaryHandlerLeaks)
+        if (exchange.Redirects.IsBroken)
         {
             throw new InvalidOperationException(
-                $"The primary handler of this Sparkfly client ({PrimaryHandlers.Innermost(this)?.GetType().FullName}) has followed a redirect to " +
+                $"The primary handler of this Sparkfly client ({PrimaryHandlers.Innermost(this).GetType()}) has followed a redirect to " +
                 "another origin and taken the token along, so no further token is given to it. Turn its redirects off; they are followed for it.");
         }
 

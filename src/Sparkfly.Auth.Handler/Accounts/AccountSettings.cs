@@ -1,9 +1,11 @@
+using System.Diagnostics;
 using System.Security.Cryptography;
 using System.Text;
 
 namespace Sparkfly.Auth.Handler;
 
 /// <summary>One account's options, validated and frozen: what the rest of the package works with. Compared by value.</summary>
+[DebuggerDisplay("{ToString(),nq}")]
 internal sealed record AccountSettings
 {
     private readonly string? _authPath;
@@ -46,8 +48,12 @@ internal sealed record AccountSettings
     /// <summary>The other home of <c>/auth</c>, to be asked where <see cref="AuthEndpoint"/> answers 404; null where it may not be.</summary>
     public Uri? RootAuthEndpoint { get; }
 
+    [DebuggerBrowsable(DebuggerBrowsableState.Never)]
+    [field: DebuggerBrowsable(DebuggerBrowsableState.Never)]
     public string Identity { get; }
 
+    [DebuggerBrowsable(DebuggerBrowsableState.Never)]
+    [field: DebuggerBrowsable(DebuggerBrowsableState.Never)]
     public string Key { get; }
 
     public string? Scope { get; }

@@ -1,8 +1,10 @@
+using System.Diagnostics;
 using System.Net;
 
 namespace Sparkfly.Auth.Handler;
 
 /// <summary>One request on its way: the message as the caller gave it, and what is needed to send it a second time.</summary>
+[DebuggerDisplay("{Uri}")]
 internal readonly struct Exchange
 {
     private readonly HttpMethod _method;
@@ -31,6 +33,9 @@ internal readonly struct Exchange
         }
     }
 
+    // The debugger shows a message with its headers, and while this lasts the token is one of them.
+    [DebuggerBrowsable(DebuggerBrowsableState.Never)]
+    [field: DebuggerBrowsable(DebuggerBrowsableState.Never)]
     public HttpRequestMessage Request { get; }
 
     /// <summary>Where the caller sends it; redirects change the message's own.</summary>

@@ -11,19 +11,17 @@ namespace Sparkfly.Auth.Handler;
 /// </remarks>
 internal static class PrimaryHandlers
 {
-    // How many redirects a handler followed before it was made safe: one that the application shares between clients is seen again.
+    // What a handler was like before it was made safe: one that the application shares between clients is seen again.
     private static readonly ConditionalWeakTable<HttpMessageHandler, RedirectPolicy> s_secured = new();
 
     /// <summary>For a pipeline that calls the API: takes over its redirects, and turns cookies off unless the application brought some.</summary>
     /// <returns>How redirects are to be followed in the handler's place.</returns>
-    /// <exception cref="InvalidOperationException">The primary handler has been used already, and cannot be changed any more.</exception>
+    /// <exception cref="InvalidOperationException">
+    /// There is no primary handler yet; or it has been used already, and cannot be changed any more.
+    /// </exception>
     public static RedirectPolicy SecureForApi(DelegatingHandler outermost, OriginGuardHandler guard)
     {
-        if (InsertGuard(outermost, guard) is not { } primary)
-        {
-            return RedirectPolicy.None;
-        }
-
+        HttpMessageHandler primary = InsertGuard(outermost, guard);
         lock (s_secured)
         {
             if (!s_secured.TryGetValue(primary, out RedirectPolicy? policy))
@@ -32,7 +30,7 @@ internal static class PrimaryHandlers
                 {
                     SocketsHttpHandler sockets => Secure(sockets),
                     HttpClientHandler client => Secure(client),
-                    _ => RedirectPolicy.None,
+                    _ => new RedirectPolicy(0),
                 });
                 s_secured.Add(primary, policy);
             }
@@ -42,12 +40,12 @@ internal static class PrimaryHandlers
     }
 
     /// <summary>For the pipeline of the token request: no redirect, no cookies.</summary>
-    /// <exception cref="InvalidOperationException">The primary handler has been used already, and cannot be changed any more.</exception>
-    public static void SecureForTokenRequest(DelegatingHandler outermost, OriginGuardHandler guard)
+    /// <inheritdoc cref="SecureForApi"/>
+    public static RedirectPolicy SecureForTokenRequest(DelegatingHandler outermost, OriginGuardHandler guard)
     {
         // The API's settings first, so that a handler shared with a client of the API remembers which redirects that one is to follow.
-        SecureForApi(outermost, guard);
-        Change(Innermost(outermost), static handler =>
+        RedirectPolicy policy = SecureForApi(outermost, guard);
+        return Change(Innermost(outermost), handler =>
         {
             if (handler is SocketsHttpHandler { UseCookies: true } sockets)
             {
@@ -58,17 +56,17 @@ internal static class PrimaryHandlers
                 client.UseCookies = false;
             }
 
-            return RedirectPolicy.None;
+            return policy;
         });
     }
 
-    /// <summary>The handler that talks to the network, whatever it is.</summary>
-    public static HttpMessageHandler? Innermost(DelegatingHandler outermost)
+    /// <summary>The handler that talks to the network, whatever it is: a <see cref="DelegatingHandler"/> too, where it has nothing below it.</summary>
+    public static HttpMessageHandler Innermost(DelegatingHandler outermost)
     {
-        HttpMessageHandler? handler = outermost;
-        while (handler is DelegatingHandler outer)
+        HttpMessageHandler handler = outermost;
+        while (handler is DelegatingHandler { InnerHandler: { } inner })
         {
-            handler = outer.InnerHandler;
+            handler = inner;
         }
 
         return handler;
@@ -78,16 +76,23 @@ internal static class PrimaryHandlers
     /// Puts the guard directly above the innermost handler. Where the application shares a chain between clients, a part of it has been
     /// used already and cannot be changed; then it has a guard of its own, or the guard goes directly above it.
     /// </summary>
-    private static HttpMessageHandler? InsertGuard(DelegatingHandler outermost, OriginGuardHandler guard)
+    private static HttpMessageHandler InsertGuard(DelegatingHandler outermost, OriginGuardHandler guard)
     {
         var chain = new Stack<DelegatingHandler>();
-        HttpMessageHandler? handler = outermost;
-        for (; handler is DelegatingHandler outer; handler = outer.InnerHandler)
+        HttpMessageHandler handler = outermost;
+        while (handler is DelegatingHandler { InnerHandler: { } inner } outer)
         {
             chain.Push(outer);
+            handler = inner;
         }
 
-        while (handler is not null && chain.Peek() is not OriginGuardHandler)
+        if (chain.Count == 0)
+        {
+            // One may still be put in, which must then be made safe.
+            throw new InvalidOperationException($"The {outermost.GetType().Name} has no InnerHandler to send requests with.");
+        }
+
+        while (chain.Peek() is not OriginGuardHandler)
         {
             DelegatingHandler above = chain.Pop();
             try
@@ -139,7 +144,7 @@ internal static class PrimaryHandlers
         return policy;
     }
 
-    private static RedirectPolicy Change(HttpMessageHandler? primary, Func<HttpMessageHandler?, RedirectPolicy> change)
+    private static RedirectPolicy Change(HttpMessageHandler primary, Func<HttpMessageHandler, RedirectPolicy> change)
     {
         try
         {
@@ -148,7 +153,7 @@ internal static class PrimaryHandlers
         catch (InvalidOperationException exception)
         {
             throw new InvalidOperationException(
-                $"The primary {primary!.GetType().Name} of this Sparkfly client has sent requests before the client was built, so its redirects and " +
+                $"The primary {primary.GetType().Name} of this Sparkfly client has sent requests before the client was built, so its redirects and " +
                 "cookies can no longer be turned off; no token was sent. Give the client a handler of its own, or set AllowAutoRedirect and " +
                 "UseCookies to false before the handler's first use.",
                 exception);

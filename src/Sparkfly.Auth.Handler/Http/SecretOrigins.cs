@@ -1,3 +1,4 @@
+using System.Diagnostics;
 using System.Runtime.CompilerServices;
 
 namespace Sparkfly.Auth.Handler;
@@ -10,6 +11,7 @@ namespace Sparkfly.Auth.Handler;
 /// </remarks>
 internal static class SecretOrigins
 {
+    [DebuggerBrowsable(DebuggerBrowsableState.Never)]
     private static readonly ConditionalWeakTable<string, Origin[]> s_origins = new();
 
     /// <summary>Lets the secret go to this origin too; two names of one account may have different base addresses.</summary>

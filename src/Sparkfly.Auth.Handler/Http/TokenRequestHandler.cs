@@ -9,51 +9,52 @@ namespace Sparkfly.Auth.Handler;
 internal sealed class TokenRequestHandler(SparkflyAccount account, ILogger logger) : DelegatingHandler
 {
     private readonly Lock _securing = new();
-    private volatile bool _isSecured;
-    private volatile bool _primaryHandlerLeaks;
+    private volatile RedirectPolicy? _primary;
 
     /// <inheritdoc/>
-    /// <exception cref="InvalidOperationException">The primary handler cannot be made safe, or has followed a redirect.</exception>
+    /// <exception cref="InvalidOperationException">The primary handler cannot be made safe, or a redirect has been followed to another origin.</exception>
     protected override async Task<HttpResponseMessage> SendAsync(HttpRequestMessage request, CancellationToken cancellationToken)
     {
-        Secure();
-        if (_primaryHandlerLeaks)
+        RedirectPolicy primary = _primary ?? Secure();
+        if (primary.IsBroken)
         {
-            throw FollowedRedirect();
+            throw TookTheKeyAlong();
         }
 
+        // Before it is sent: the settings may change while it is on its way, and a handler may change the message.
+        var home = new Origin(request.RequestUri!);
         HttpResponseMessage response = await base.SendAsync(request, cancellationToken).ConfigureAwait(false);
-        if (response.RequestMessage is not { } sent || IsHome(sent.RequestUri) || !sent.Headers.NonValidated.Contains(HeaderText.Key))
+        HttpRequestMessage sent = response.RequestMessage ?? request;
+        if (home.Matches(sent.RequestUri))
         {
             return response;
         }
 
         response.Dispose();
-        _primaryHandlerLeaks = true;
-        Log.PrimaryHandlerFollowedRedirect(logger, PrimaryHandlers.Innermost(this)?.GetType().FullName ?? "(none)");
-        throw FollowedRedirect();
-    }
-
-    private void Secure()
-    {
-        if (_isSecured)
+        if (!sent.Headers.NonValidated.Contains(HeaderText.Key))
         {
-            return;
+            throw new InvalidOperationException(
+                $"A handler of the token request's client has followed a redirect to {Origin.Of(sent.RequestUri)}, whose answer is not Sparkfly's. " +
+                "Turn its redirects off in ConfigureAuthClient.");
         }
 
+        primary.Break();
+        Log.PrimaryHandlerFollowedRedirect(logger, PrimaryHandlers.Innermost(this).GetType().ToString());
+        throw TookTheKeyAlong();
+    }
+
+    private RedirectPolicy Secure()
+    {
         lock (_securing)
         {
-            if (!_isSecured)
-            {
-                PrimaryHandlers.SecureForTokenRequest(this, new OriginGuardHandler([HeaderText.Key, HeaderText.Identity], IsHome, logger));
-                _isSecured = true;
-            }
+            return _primary ??= PrimaryHandlers.SecureForTokenRequest(
+                this, new OriginGuardHandler([HeaderText.Key, HeaderText.Identity], IsHome, logger));
         }
     }
 
     private bool IsHome(Uri? uri) => new Origin(account.Settings.AuthEndpoint).Matches(uri);
 
-    private InvalidOperationException FollowedRedirect() => new(
-        $"The primary handler of the token request ({PrimaryHandlers.Innermost(this)?.GetType().FullName}) has followed a redirect to another " +
+    private InvalidOperationException TookTheKeyAlong() => new(
+        $"The primary handler of the token request ({PrimaryHandlers.Innermost(this).GetType()}) has followed a redirect to another " +
         "origin and taken the key along, so it is not used any more. Turn its redirects off in ConfigureAuthClient.");
 }
