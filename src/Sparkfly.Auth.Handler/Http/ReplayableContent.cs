@@ -15,8 +15,9 @@ internal sealed class ReplayableContent : HttpContent
 {
     private readonly HttpContent _original;
     private readonly long _longest;
-    private MemoryStream? _kept;
-    private bool _isComplete;
+
+    // Set once, when the whole of it is there: a handler below may have it read twice at one time.
+    private volatile MemoryStream? _kept;
 
     private ReplayableContent(HttpContent original, long longest)
     {
@@ -32,7 +33,7 @@ internal sealed class ReplayableContent : HttpContent
     }
 
     /// <summary>Whether the whole body was sent, and kept.</summary>
-    public bool IsComplete => _isComplete;
+    public bool IsComplete => _kept is not null;
 
     /// <summary>Stands in for a body that cannot certainly be read again; null where it is too long to be kept.</summary>
     public static ReplayableContent? Of(HttpContent original, long longest) =>
@@ -69,29 +70,29 @@ internal sealed class ReplayableContent : HttpContent
     /// <inheritdoc/>
     protected override async Task SerializeToStreamAsync(Stream stream, TransportContext? context, CancellationToken cancellationToken)
     {
-        if (_isComplete)
+        if (_kept is { } kept)
         {
-            await stream.WriteAsync(Kept(), cancellationToken).ConfigureAwait(false);
+            await stream.WriteAsync(Bytes(kept), cancellationToken).ConfigureAwait(false);
             return;
         }
 
-        var copy = new CopyingStream(stream, _kept = new MemoryStream(), _longest);
+        var copy = new CopyingStream(stream, _longest);
         await _original.CopyToAsync(copy, context, cancellationToken).ConfigureAwait(false);
-        _isComplete = copy.IsComplete;
+        _kept ??= copy.Kept;
     }
 
     /// <inheritdoc/>
     protected override void SerializeToStream(Stream stream, TransportContext? context, CancellationToken cancellationToken)
     {
-        if (_isComplete)
+        if (_kept is { } kept)
         {
-            stream.Write(Kept().Span);
+            stream.Write(Bytes(kept).Span);
             return;
         }
 
-        var copy = new CopyingStream(stream, _kept = new MemoryStream(), _longest);
+        var copy = new CopyingStream(stream, _longest);
         _original.CopyTo(copy, context, cancellationToken);
-        _isComplete = copy.IsComplete;
+        _kept ??= copy.Kept;
     }
 
     /// <inheritdoc/>
@@ -105,28 +106,17 @@ internal sealed class ReplayableContent : HttpContent
         base.Dispose(disposing);
     }
 
-    private ReadOnlyMemory<byte> Kept() => _kept!.GetBuffer().AsMemory(0, (int)_kept.Length);
+    private static ReadOnlyMemory<byte> Bytes(MemoryStream kept) => kept.GetBuffer().AsMemory(0, (int)kept.Length);
 
-    // StreamContent does not show its stream, but it knows its length only where the stream can seek. A length that the caller has set hides
-    // that. What is asked for is put among the headers, and taken off again: a part's headers are bytes of a multipart body.
-    private static bool IsSeekable(HttpContent content)
-    {
-        if (content.Headers.NonValidated.Contains("Content-Length"))
-        {
-            return false;
-        }
-
-        bool isSeekable = content.Headers.ContentLength is not null;
-        content.Headers.Remove("Content-Length");
-        return isSeekable;
-    }
+    // StreamContent gives its own stream, or what was buffered of it, and reads nothing. To ask for its length instead would not do: that is
+    // put among the headers, which are bytes of a multipart body, and one that the caller has set says nothing of the stream.
+    private static bool IsSeekable(HttpContent content) => content.ReadAsStream().CanSeek;
 
     /// <summary>Writes through, and keeps a copy as long as it is not too long.</summary>
-    private sealed class CopyingStream(Stream target, MemoryStream kept, long longest) : Stream
+    private sealed class CopyingStream(Stream target, long longest) : Stream
     {
-        private bool _isTooLong;
-
-        public bool IsComplete => !_isTooLong;
+        /// <summary>What was written so far; null where it was too long.</summary>
+        public MemoryStream? Kept { get; private set; } = new();
 
         public override bool CanRead => false;
 
@@ -159,6 +149,12 @@ internal sealed class ReplayableContent : HttpContent
             return target.WriteAsync(buffer, cancellationToken);
         }
 
+        // The base class would write synchronously, which not every connection allows.
+        public override IAsyncResult BeginWrite(byte[] buffer, int offset, int count, AsyncCallback? callback, object? state) =>
+            TaskToAsyncResult.Begin(WriteAsync(buffer, offset, count, CancellationToken.None), callback, state);
+
+        public override void EndWrite(IAsyncResult asyncResult) => TaskToAsyncResult.End(asyncResult);
+
         public override void Flush() => target.Flush();
 
         public override Task FlushAsync(CancellationToken cancellationToken) => target.FlushAsync(cancellationToken);
@@ -171,16 +167,21 @@ internal sealed class ReplayableContent : HttpContent
 
         private void Keep(ReadOnlySpan<byte> buffer)
         {
-            if (_isTooLong || kept.Length + buffer.Length > longest)
+            if (Kept is null || Kept.Length + buffer.Length > longest)
             {
                 // The memory is given back at once: the body may be long.
-                _isTooLong = true;
-                kept.SetLength(0);
-                kept.Capacity = 0;
+                Kept = null;
                 return;
             }
 
-            kept.Write(buffer);
+            int length = (int)Kept.Length + buffer.Length;
+            if (length > Kept.Capacity)
+            {
+                // As the stream itself grows, but no further than the limit.
+                Kept.Capacity = (int)Math.Min(longest, Math.Max(length, 2L * Kept.Capacity));
+            }
+
+            Kept.Write(buffer);
         }
     }
 }
