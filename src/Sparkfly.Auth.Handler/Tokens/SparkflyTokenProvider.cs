@@ -63,9 +63,9 @@ internal sealed class SparkflyTokenProvider(
                 continue;
             }
 
-            if (outcome.Token is { } obtained && obtained.ExpiresAt <= time.GetUtcNow())
+            if (outcome.Token is { } obtained && !new HeldToken(obtained, 0).MayBeUsed(time.GetUtcNow(), account.Settings))
             {
-                // This caller is late: the token has come, and gone, while it was not running.
+                // This caller is late: the token has come, and gone, while it was not running. Or a reload has shortened its life meanwhile.
                 continue;
             }
 
