@@ -117,8 +117,38 @@ internal sealed class SparkflyTokenProvider(
         // Even where something on the way does not heed its cancellation token.
         using CancellationTokenRegistration free = registry.Disposing.UnsafeRegister(
             static request => ((TokenRequest)request!).End(TokenOutcome.Disposed), request);
-        using Activity? activity = Telemetry.StartTokenRequest(parent);
 
+        AuthAnswer answer;
+        Activity? activity = null;
+        try
+        {
+            activity = Telemetry.StartTokenRequest(parent);
+            answer = await AskAsync(request).ConfigureAwait(false);
+        }
+#pragma warning disable CA1031 // Whatever a logger or a listener throws: nobody waits for ever.
+        catch (Exception exception)
+#pragma warning restore CA1031
+        {
+            answer = AuthAnswer.Of(new AuthFailure(
+                $"The token request ended with a {exception.GetType().Name} of a logger or listener of the application's."));
+        }
+
+        using (activity)
+        {
+            TokenOutcome outcome = tokens.End(request, answer);
+            try
+            {
+                Report(outcome, activity);
+            }
+            finally
+            {
+                request.End(outcome);
+            }
+        }
+    }
+
+    private async Task<AuthAnswer> AskAsync(TokenRequest request)
+    {
         AuthAnswer answer = FromCache(request) is { } cached
             ? AuthAnswer.Of(cached)
             : await authClient.RequestTokenAsync(account.Name, request.Settings, registry.Disposing).ConfigureAwait(false);
@@ -129,16 +159,7 @@ internal sealed class SparkflyTokenProvider(
             Cache(request.Settings, token);
         }
 
-        TokenOutcome outcome = tokens.End(request, answer);
-        try
-        {
-            Report(outcome, activity);
-        }
-        finally
-        {
-            // Whatever a logger or a listener throws: nobody waits for ever.
-            request.End(outcome);
-        }
+        return answer;
     }
 
     private void Report(TokenOutcome outcome, Activity? activity)
