@@ -1,11 +1,16 @@
+using Microsoft.Extensions.DependencyInjection;
 using Microsoft.Extensions.Http;
 using Microsoft.Extensions.Logging;
 
 namespace Sparkfly.Auth.Handler;
 
 /// <summary>Has the last word on each pipeline: one handler of ours on a client, and the token request's own handler on its client.</summary>
+/// <remarks>
+/// The accounts are asked for late: the factory of clients needs every filter, and what configures an account's options may need the
+/// factory, to fetch a key from a vault, say.
+/// </remarks>
 internal sealed class PipelineFilter(
-    SparkflyAccounts accounts, IEnumerable<AccountRegistration> registrations, ILoggerFactory loggerFactory) : IHttpMessageHandlerBuilderFilter
+    IServiceProvider services, IEnumerable<AccountRegistration> registrations, ILoggerFactory loggerFactory) : IHttpMessageHandlerBuilderFilter
 {
     private readonly Dictionary<string, string> _accountsByAuthClient =
         registrations.Select(static r => r.Name).Distinct().ToDictionary(SparkflyAuthClient.ClientName);
@@ -28,7 +33,8 @@ internal sealed class PipelineFilter(
 
         if (isAuthClient)
         {
-            handlers.Insert(0, new TokenRequestHandler(accounts.Get(account!), loggerFactory.CreateLogger(Log.Category)));
+            SparkflyAccount own = services.GetRequiredService<SparkflyAccounts>().Get(account!);
+            handlers.Insert(0, new TokenRequestHandler(own, loggerFactory.CreateLogger(Log.Category)));
         }
     };
 }
