@@ -13,6 +13,7 @@ internal sealed class SparkflyAuthClient(IHttpClientFactory factory, TimeProvide
     // Enough for {"error": "…"}; an error page of a proxy is not worth reading.
     private const int LongestErrorBody = 16 * 1024;
     private const int LongestErrorText = 200;
+    private const int LongestExceptionText = 500;
 
     // Base addresses whose /auth is known to be at the root of the host.
     private readonly ConcurrentDictionary<Uri, Uri> _atRoot = new();
@@ -33,9 +34,16 @@ internal sealed class SparkflyAuthClient(IHttpClientFactory factory, TimeProvide
         {
             HttpClient client = factory.CreateClient(ClientName(account));
             AuthAnswer answer = await PostAsync(client, endpoint, settings, ended.Token).ConfigureAwait(false);
-            return answer.Failure?.Status == HttpStatusCode.NotFound && settings.RootAuthEndpoint is not null
-                ? await PostToOtherHomeAsync(client, endpoint, answer, settings, ended.Token).ConfigureAwait(false)
-                : answer;
+            if (answer.Failure?.Status != HttpStatusCode.NotFound || OtherHome(endpoint, settings) is not { } other)
+            {
+                return answer;
+            }
+
+            AuthAnswer notFound = answer;
+            endpoint = other;
+            answer = await PostAsync(client, endpoint, settings, ended.Token).ConfigureAwait(false);
+            Remember(endpoint, answer, settings);
+            return answer.Failure?.Status == HttpStatusCode.NotFound ? notFound : answer;
         }
         catch (Exception) when (disposing.IsCancellationRequested)
         {
@@ -51,22 +59,25 @@ internal sealed class SparkflyAuthClient(IHttpClientFactory factory, TimeProvide
 
     /// <summary>Newer descriptions of the API have <c>/auth</c> at the root of the host, older ones under <c>/v1.0</c>.</summary>
     /// <remarks>Source: Sparkfly's OpenAPI descriptions of 2025.</remarks>
-    private async Task<AuthAnswer> PostToOtherHomeAsync(
-        HttpClient client, Uri asked, AuthAnswer notFound, AccountSettings settings, CancellationToken cancellationToken)
+    private static Uri? OtherHome(Uri asked, AccountSettings settings) =>
+        asked == settings.RootAuthEndpoint ? settings.AuthEndpoint : settings.RootAuthEndpoint;
+
+    /// <summary>Keeps to the home that gave a token, while the base address is unchanged.</summary>
+    private void Remember(Uri home, AuthAnswer answer, AccountSettings settings)
     {
-        Uri root = settings.RootAuthEndpoint!;
-        Uri other = asked == root ? settings.AuthEndpoint : root;
-        AuthAnswer answer = await PostAsync(client, other, settings, cancellationToken).ConfigureAwait(false);
-        if (answer.Token is not null && other != root)
+        if (answer.Token is null)
+        {
+            return;
+        }
+
+        if (home != settings.RootAuthEndpoint)
         {
             _atRoot.TryRemove(settings.BaseAddress, out _);
         }
-        else if (answer.Token is not null && _atRoot.TryAdd(settings.BaseAddress, root))
+        else if (_atRoot.TryAdd(settings.BaseAddress, home))
         {
-            Log.AuthEndpointAtRoot(logger, settings.BaseAddress, root);
+            Log.AuthEndpointAtRoot(logger, settings.BaseAddress, home);
         }
-
-        return answer.Failure?.Status == HttpStatusCode.NotFound ? notFound : answer;
     }
 
     private async Task<AuthAnswer> PostAsync(HttpClient client, Uri endpoint, AccountSettings settings, CancellationToken cancellationToken)
@@ -185,8 +196,8 @@ internal sealed class SparkflyAuthClient(IHttpClientFactory factory, TimeProvide
         // An exception of the application's own handlers may show the request; then it is not told, in message or cause.
         bool isSafe = !SecretText.IsIn(WithoutStack(exception), settings);
         string what = !isSafe ? exception.GetType().Name
-            : exception is HttpRequestException { HttpRequestError: not HttpRequestError.Unknown } http ? $"{http.HttpRequestError}: {OneLine(http.Message)}"
-            : $"{exception.GetType().Name}: {OneLine(exception.Message)}";
+            : exception is HttpRequestException { HttpRequestError: not HttpRequestError.Unknown } http ? $"{http.HttpRequestError}: {OneLine(http.Message, LongestExceptionText)}"
+            : $"{exception.GetType().Name}: {OneLine(exception.Message, LongestExceptionText)}";
 
         return new AuthFailure($"{Asked(endpoint)} got no answer ({what}). Is the address right, and reachable from here?")
         {
@@ -200,20 +211,24 @@ internal sealed class SparkflyAuthClient(IHttpClientFactory factory, TimeProvide
     {
         try
         {
-            Stream body = await response.Content.ReadAsStreamAsync(cancellationToken).ConfigureAwait(false);
+            Stream body = await response.Content.ReadAsStreamAsync(cancellationToken).WaitAsync(cancellationToken).ConfigureAwait(false);
             byte[] buffer = new byte[LongestErrorBody];
-            int length = await body.ReadAtLeastAsync(buffer, buffer.Length, throwOnEndOfStream: false, cancellationToken).ConfigureAwait(false);
+            int length = await body.ReadAtLeastAsync(buffer, buffer.Length, throwOnEndOfStream: false, cancellationToken)
+                .AsTask()
+                .WaitAsync(cancellationToken)
+                .ConfigureAwait(false);
 
             using JsonDocument json = JsonDocument.Parse(buffer.AsMemory(0, length));
             string? text = json.RootElement.ValueKind == JsonValueKind.Object &&
                 json.RootElement.TryGetProperty("error", out JsonElement error) && error.ValueKind == JsonValueKind.String
                 ? error.GetString()
                 : null;
-            return string.IsNullOrWhiteSpace(text) || SecretText.IsIn(text, settings) ? "" : $": \"{OneLine(text)}\"";
+            return string.IsNullOrWhiteSpace(text) || SecretText.IsIn(text, settings) ? "" : $": \"{OneLine(text, LongestErrorText)}\"";
         }
-        catch (Exception exception) when (exception is JsonException or IOException or HttpRequestException or OperationCanceledException)
+#pragma warning disable CA1031 // A body may be cut, late, no JSON, no text (half a surrogate pair): the status is told all the same.
+        catch (Exception)
+#pragma warning restore CA1031
         {
-            // The status is told all the same; the text is an extra.
             return "";
         }
     }
@@ -224,15 +239,15 @@ internal sealed class SparkflyAuthClient(IHttpClientFactory factory, TimeProvide
 
     // The origin alone: a Location may carry anything in its path and query.
     private static string To(Uri endpoint, HttpResponseMessage response) =>
-        response.Headers.Location is { } location ? $" to {Origin.Of(location.IsAbsoluteUri ? location : new Uri(endpoint, location))}" : "";
+        Uri.TryCreate(endpoint, response.Headers.Location, out Uri? target) ? $" to {Origin.Of(target)}" : "";
 
     // A stack has no values in it, but the names of parameters: "key" would be taken for the secret of whoever chose that one.
     private static string WithoutStack(Exception exception) =>
         string.Join('\n', exception.ToString().Split('\n').Where(static line => !line.StartsWith("   at ", StringComparison.Ordinal)));
 
-    private static string OneLine(string text)
+    private static string OneLine(string text, int longest)
     {
-        string line = string.Concat(text.Select(static c => char.IsControl(c) ? ' ' : c)).Trim();
-        return line.Length <= LongestErrorText ? line : string.Concat(line.AsSpan(0, LongestErrorText), "…");
+        string line = string.Concat(text.Select(static c => char.IsControl(c) || c is '\u2028' or '\u2029' ? ' ' : c)).Trim();
+        return line.Length <= longest ? line : string.Concat(line.AsSpan(0, longest), "…");
     }
 }
