@@ -25,9 +25,9 @@ public sealed class SparkflyAuthHandler : DelegatingHandler
     private readonly SparkflyAccounts _accounts;
     private readonly ILogger _logger;
 
-    // Mutable state, guarded by the lock: set once, before the first request.
+    // Set once, before the first request, under the lock.
     private readonly Lock _securing = new();
-    private volatile RedirectPolicy? _redirects;
+    private volatile PrimaryHandlerPolicy? _primary;
 
     internal SparkflyAuthHandler(SparkflyAccount account, SparkflyAccounts accounts, ILogger logger)
     {
@@ -44,19 +44,20 @@ public sealed class SparkflyAuthHandler : DelegatingHandler
     protected override Task<HttpResponseMessage> SendAsync(HttpRequestMessage request, CancellationToken cancellationToken)
     {
         ArgumentNullException.ThrowIfNull(request);
-        RedirectPolicy redirects = _redirects ?? SecurePipeline();
+        PrimaryHandlerPolicy primary = _primary ?? SecurePipeline();
         SparkflyAccount account = AccountOf(request, out bool isNamed);
         AccountSettings settings = account.Settings;
         if (!settings.TakesToken(request.RequestUri))
         {
-            return SendForeignAsync(request, account, settings, redirects, isNamed, isAsync: true, cancellationToken);
+            ReportForeign(request, account, settings, isNamed);
+            return base.SendAsync(request, cancellationToken);
         }
 
         // The settings are looked at again: a token of changed ones may be meant for another origin.
         ValueTask<SparkflyToken> token = account.Tokens.GetTokenAsync(cancellationToken);
         return token.IsCompletedSuccessfully && ReferenceEquals(settings, account.Settings)
-            ? SendOwnAsync(new Exchange(request, account, settings, redirects, hasToken: true, isAsync: true), token.Result, cancellationToken)
-            : SendColdAsync(request, account, redirects, isNamed, token, cancellationToken);
+            ? SendOwnAsync(new Exchange(request, account, settings, primary, isAsync: true), token.Result, cancellationToken)
+            : SendColdAsync(request, account, settings, primary, isNamed, token, cancellationToken);
     }
 
     /// <inheritdoc/>
@@ -67,32 +68,54 @@ public sealed class SparkflyAuthHandler : DelegatingHandler
     protected override HttpResponseMessage Send(HttpRequestMessage request, CancellationToken cancellationToken)
     {
         ArgumentNullException.ThrowIfNull(request);
-        RedirectPolicy redirects = _redirects ?? SecurePipeline();
+        PrimaryHandlerPolicy primary = _primary ?? SecurePipeline();
         SparkflyAccount account = AccountOf(request, out bool isNamed);
-        SparkflyToken? token = account.Settings.TakesToken(request.RequestUri) ? Block(account.Tokens, null, cancellationToken) : null;
-        AccountSettings settings = account.Settings;
+        while (true)
+        {
+            AccountSettings settings = account.Settings;
+            if (!settings.TakesToken(request.RequestUri))
+            {
+                ReportForeign(request, account, settings, isNamed);
+                return base.Send(request, cancellationToken);
+            }
 
-        // From here on as above; with isAsync: false nothing is awaited that is not complete already.
-        Task<HttpResponseMessage> sent = token is not null && settings.TakesToken(request.RequestUri)
-            ? SendOwnAsync(new Exchange(request, account, settings, redirects, hasToken: true, isAsync: false), token, cancellationToken)
-            : SendForeignAsync(request, account, settings, redirects, isNamed, isAsync: false, cancellationToken);
-        return sent.GetAwaiter().GetResult();
+            SparkflyToken token = Block(account.Tokens, null, cancellationToken);
+            if (ReferenceEquals(settings, account.Settings))
+            {
+                // From here on as above; with isAsync: false nothing is awaited that is not complete already.
+                var exchange = new Exchange(request, account, settings, primary, isAsync: false);
+                return SendOwnAsync(exchange, token, cancellationToken).GetAwaiter().GetResult();
+            }
+        }
     }
 
     private async Task<HttpResponseMessage> SendColdAsync(
         HttpRequestMessage request,
         SparkflyAccount account,
-        RedirectPolicy redirects,
+        AccountSettings settings,
+        PrimaryHandlerPolicy primary,
         bool isNamed,
         ValueTask<SparkflyToken> token,
         CancellationToken cancellationToken)
     {
-        SparkflyToken obtained = await token.ConfigureAwait(false);
-        AccountSettings settings = account.Settings;
-        Task<HttpResponseMessage> sent = settings.TakesToken(request.RequestUri)
-            ? SendOwnAsync(new Exchange(request, account, settings, redirects, hasToken: true, isAsync: true), obtained, cancellationToken)
-            : SendForeignAsync(request, account, settings, redirects, isNamed, isAsync: true, cancellationToken);
-        return await sent.ConfigureAwait(false);
+        while (true)
+        {
+            SparkflyToken obtained = await token.ConfigureAwait(false);
+            if (ReferenceEquals(settings, account.Settings))
+            {
+                var exchange = new Exchange(request, account, settings, primary, isAsync: true);
+                return await SendOwnAsync(exchange, obtained, cancellationToken).ConfigureAwait(false);
+            }
+
+            settings = account.Settings;
+            if (!settings.TakesToken(request.RequestUri))
+            {
+                ReportForeign(request, account, settings, isNamed);
+                return await base.SendAsync(request, cancellationToken).ConfigureAwait(false);
+            }
+
+            token = account.Tokens.GetTokenAsync(cancellationToken);
+        }
     }
 
     /// <summary>With the token at hand: an answer that is there at once, and final, costs nothing further.</summary>
@@ -137,14 +160,10 @@ public sealed class SparkflyAuthHandler : DelegatingHandler
         }
     }
 
-    /// <summary>What is rare: a redirect, a 401, an answer to another message than was sent.</summary>
+    /// <summary>What is rare: a 401, or an answer to another message than was sent, since a redirect was followed.</summary>
     private async Task<HttpResponseMessage> FollowUpAsync(
         Exchange exchange, SparkflyToken token, HttpResponseMessage response, CancellationToken cancellationToken)
     {
-        AuthenticationHeaderValue? authorization = exchange.Request.Headers.Authorization;
-        bool? isChunked = exchange.Request.Headers.TransferEncodingChunked;
-
-        response = await FollowRedirectsAsync(exchange, response, cancellationToken).ConfigureAwait(false);
         NoteLeak(exchange, response);
         if (!WasRejected(exchange, response) ||
             await RenewAsync(exchange, token, response, cancellationToken).ConfigureAwait(false) is not { } renewed)
@@ -154,12 +173,9 @@ public sealed class SparkflyAuthHandler : DelegatingHandler
 
         // Let go first: one connection is enough.
         response.Dispose();
-        exchange.Restore();
-        exchange.Request.Headers.Authorization = authorization;
-        exchange.Request.Headers.TransferEncodingChunked = isChunked;
+        exchange.PutBodyInPlace();
         Attach(exchange, renewed);
         response = await SendInnerAsync(exchange, cancellationToken).ConfigureAwait(false);
-        response = await FollowRedirectsAsync(exchange, response, cancellationToken).ConfigureAwait(false);
         NoteLeak(exchange, response);
         return response;
     }
@@ -183,7 +199,7 @@ public sealed class SparkflyAuthHandler : DelegatingHandler
             SparkflyToken renewed = exchange.IsAsync
                 ? await tokens.RenewTokenAsync(rejected, cancellationToken).ConfigureAwait(false)
                 : Block(tokens, rejected, cancellationToken);
-            if (!exchange.Account.Settings.TakesToken(exchange.Uri))
+            if (!exchange.Account.Settings.TakesToken(exchange.Request.RequestUri))
             {
                 Log.PassedThrough(_logger, exchange.Account.Name, "the account's BaseAddress has changed in between");
                 return null;
@@ -221,93 +237,40 @@ public sealed class SparkflyAuthHandler : DelegatingHandler
         }
     }
 
-    /// <summary>To another origin, or to the auth endpoint: without a token, but with the redirects that were the primary handler's.</summary>
-    private async Task<HttpResponseMessage> SendForeignAsync(
-        HttpRequestMessage request,
-        SparkflyAccount account,
-        AccountSettings settings,
-        RedirectPolicy redirects,
-        bool isNamed,
-        bool isAsync,
-        CancellationToken cancellationToken)
-    {
-        ReportForeign(request, account, settings, isNamed);
-        var exchange = new Exchange(request, account, settings, redirects, hasToken: false, isAsync);
-        try
-        {
-            HttpResponseMessage response = await SendInnerAsync(exchange, cancellationToken).ConfigureAwait(false);
-            return await FollowRedirectsAsync(exchange, response, cancellationToken).ConfigureAwait(false);
-        }
-        finally
-        {
-            if (RequestOptionsPeek.Of(exchange.Request) is { } options)
-            {
-                // An outer handler may send the message home next, where the header is ours.
-                options.Remove(OriginGuardHandler.HasCallersOwnToken.Key);
-            }
-
-            exchange.End();
-        }
-    }
-
-    /// <summary>In the primary handler's place. The token stays at home, and off for good once the chain has left it.</summary>
-    private async Task<HttpResponseMessage> FollowRedirectsAsync(Exchange exchange, HttpResponseMessage response, CancellationToken cancellationToken)
-    {
-        HttpRequestMessage request = exchange.Request;
-        for (int hop = 0; hop < exchange.Redirects.MaxRedirections; hop++)
-        {
-            Uri asked = exchange.SentTo(response);
-            bool losesBody = request.Content is null || Redirects.BecomesGet(response.StatusCode, request.Method);
-            if (Redirects.Target(asked, response) is not { } target || !(losesBody || exchange.CanBodyBeSentAgain))
-            {
-                break;
-            }
-
-            HttpStatusCode status = response.StatusCode;
-            response.Dispose();
-            Redirects.Apply(request, status, target);
-            if (exchange.HasToken && !(exchange.Settings.Origin.Matches(asked) && exchange.Settings.Origin.Matches(target)))
-            {
-                request.Headers.Remove(HeaderText.Token);
-            }
-
-            Redirects.IsFollowing = true;
-            response = await SendInnerAsync(exchange, cancellationToken).ConfigureAwait(false);
-        }
-
-        return response;
-    }
-
     private Task<HttpResponseMessage> SendInnerAsync(Exchange exchange, CancellationToken cancellationToken) => exchange.IsAsync
         ? base.SendAsync(exchange.Request, cancellationToken)
         : Task.FromResult(base.Send(exchange.Request, cancellationToken));
 
     /// <summary>Whether the API itself has rejected the token: the answer is a 401 of the account's origin, to a message that had it.</summary>
     private static bool WasRejected(in Exchange exchange, HttpResponseMessage response) =>
-        response.StatusCode == HttpStatusCode.Unauthorized &&
-        exchange.SentWithToken(response) &&
-        exchange.Settings.Origin.Matches(exchange.SentTo(response));
+        response.StatusCode == HttpStatusCode.Unauthorized && exchange.WasSentWithToken(response) && exchange.WasSentHome(response);
 
     // The guard takes the token off whatever leaves for elsewhere; where it is still on, a handler below the guard has gone there by itself.
     private void NoteLeak(in Exchange exchange, HttpResponseMessage response)
     {
-        if (exchange.SentWithToken(response) && !exchange.Settings.Origin.Matches(exchange.SentTo(response)))
+        if (exchange.WasSentWithToken(response) && !exchange.WasSentHome(response))
         {
-            exchange.Redirects.Break();
+            exchange.Primary.Break();
             Log.PrimaryHandlerFollowedRedirect(_logger, PrimaryHandlers.Innermost(this).GetType().ToString());
         }
     }
 
-    private void Attach(in Exchange exchange, SparkflyToken token)
+    private void Attach(in Exchange exchange, SparkflyToken? token)
     {
-        if (exchange.Redirects.IsBroken)
+        if (exchange.Primary.IsBroken)
         {
             throw new InvalidOperationException(
                 $"The primary handler of this Sparkfly client ({PrimaryHandlers.Innermost(this).GetType()}) has followed a redirect to " +
                 "another origin and taken the token along, so no further token is given to it. Turn its redirects off; they are followed for it.");
         }
 
-        exchange.Account.LetGoHome(token);
+        if (token is null)
+        {
+            // Of an application's own, or a test's: a mock that was not told what to return, for one.
+            throw new InvalidOperationException($"The {exchange.Account.Tokens.GetType()} in place as {nameof(ISparkflyTokenProvider)} gave no token.");
+        }
+
+        exchange.Account.Allow(token, exchange.Settings.Origin);
         HttpRequestHeaders headers = exchange.Request.Headers;
         headers.Remove(HeaderText.Token);
         headers.TryAddWithoutValidation(HeaderText.Token, token.Value);
@@ -357,11 +320,6 @@ public sealed class SparkflyAuthHandler : DelegatingHandler
                 "it would leave without a token. Use a client of that account, or an absolute address under its BaseAddress.");
         }
 
-        if (request.Headers.NonValidated.Contains(HeaderText.Token))
-        {
-            request.Options.Set(OriginGuardHandler.HasCallersOwnToken, true);
-        }
-
         if (uri.IdnHost.EndsWith(".sparkfly.com", StringComparison.OrdinalIgnoreCase) && account.TakeWarningOfSparkflyHost())
         {
             Log.OtherSparkflyOrigin(_logger, Origin.Of(uri), account.Name, settings.Origin);
@@ -373,12 +331,11 @@ public sealed class SparkflyAuthHandler : DelegatingHandler
     }
 
     /// <exception cref="InvalidOperationException">The primary handler has been used already, and cannot be changed any more.</exception>
-    private RedirectPolicy SecurePipeline()
+    private PrimaryHandlerPolicy SecurePipeline()
     {
         lock (_securing)
         {
-            return _redirects ??= PrimaryHandlers.SecureForApi(
-                this, new OriginGuardHandler([HeaderText.Token], uri => _account.Settings.Origin.Matches(uri), _logger));
+            return _primary ??= PrimaryHandlers.SecureForApi(this, new OriginGuardHandler(_logger));
         }
     }
 

@@ -13,6 +13,7 @@ namespace Sparkfly.Auth.Handler;
 internal sealed class AccountSettingsMonitor : IDisposable
 {
     private readonly string _name;
+    private readonly IOptionsMonitor<SparkflyAuthOptions> _monitor;
     private readonly IOptionsFactory<SparkflyAuthOptions> _factory;
     private readonly ILogger _logger;
     private readonly List<IDisposable> _subscriptions = [];
@@ -28,18 +29,31 @@ internal sealed class AccountSettingsMonitor : IDisposable
         ILogger logger)
     {
         _name = name;
+        _monitor = monitor;
         _factory = factory;
         _logger = logger;
-        _current = AccountSettings.From(monitor.Get(name));
-
-        if (monitor.OnChange(OnChange) is { } subscription)
+        lock (_reloading)
         {
-            _subscriptions.Add(subscription);
-        }
+            // Subscribed before the first look: a change in between waits at the lock.
+            if (monitor.OnChange(OnChange) is { } subscription)
+            {
+                _subscriptions.Add(subscription);
+            }
 
-        foreach (IOptionsChangeTokenSource<SparkflyAuthOptions> source in changes.Where(c => (c.Name ?? Options.DefaultName) == name))
-        {
-            _subscriptions.Add(ChangeToken.OnChange(source.GetChangeToken, Reload));
+            foreach (IOptionsChangeTokenSource<SparkflyAuthOptions> source in changes.Where(c => (c.Name ?? Options.DefaultName) == name))
+            {
+                _subscriptions.Add(ChangeToken.OnChange(source.GetChangeToken, () => Reload(static m => m._factory.Create(m._name))));
+            }
+
+            try
+            {
+                _current = AccountSettings.From(monitor.Get(name));
+            }
+            catch
+            {
+                Dispose();
+                throw;
+            }
         }
     }
 
@@ -52,20 +66,18 @@ internal sealed class AccountSettingsMonitor : IDisposable
     {
         if ((name ?? Options.DefaultName) == _name)
         {
-            lock (_reloading)
-            {
-                Take(options);
-            }
+            Reload(static m => m._monitor.Get(m._name));
         }
     }
 
-    private void Reload()
+    // Read under the lock, so that of several changes at a time the last one stays.
+    private void Reload(Func<AccountSettingsMonitor, SparkflyAuthOptions> read)
     {
         lock (_reloading)
         {
             try
             {
-                Take(_factory.Create(_name));
+                Take(read(this));
             }
             catch (OptionsValidationException exception)
             {

@@ -5,12 +5,8 @@ namespace Sparkfly.Auth.Handler;
 /// <summary>One account as a handler sees it: its settings, and who gives its tokens.</summary>
 internal sealed class SparkflyAccount(string name, AccountSettingsMonitor monitor, IServiceProvider services) : IDisposable
 {
-    // The application may have put its own provider in place; asked for late, since ours asks for the account.
-    private readonly Lazy<ISparkflyTokenProvider> _tokens = new(() => name.Length == 0
-        ? services.GetRequiredService<ISparkflyTokenProvider>()
-        : services.GetRequiredKeyedService<ISparkflyTokenProvider>(name));
-
-    private LetGo? _letGo;
+    private ISparkflyTokenProvider? _tokens;
+    private Allowed? _allowed;
     private int _hasWarnedOfSparkflyHost;
 
     public string Name => name;
@@ -18,23 +14,25 @@ internal sealed class SparkflyAccount(string name, AccountSettingsMonitor monito
     /// <summary>The last good settings; another object only when a value differs.</summary>
     public AccountSettings Settings => monitor.Current;
 
-    public ISparkflyTokenProvider Tokens => _tokens.Value;
+    /// <summary>The application may have put its own provider in place; asked for late, since ours asks for the account.</summary>
+    public ISparkflyTokenProvider Tokens => _tokens ??= name.Length == 0
+        ? services.GetRequiredService<ISparkflyTokenProvider>()
+        : services.GetRequiredKeyedService<ISparkflyTokenProvider>(name);
 
     /// <summary>True once: a misconfigured base address is worth one warning, not one a request.</summary>
     public bool TakeWarningOfSparkflyHost() => Interlocked.Exchange(ref _hasWarnedOfSparkflyHost, 1) == 0;
 
     /// <summary>Lets a token that is about to be used go to the account's origin. Costs something once a token.</summary>
-    public void LetGoHome(SparkflyToken token)
+    public void Allow(SparkflyToken token, Origin home)
     {
-        Origin home = Settings.Origin;
-        if (Volatile.Read(ref _letGo) is not { } last || !ReferenceEquals(last.Token, token) || !ReferenceEquals(last.Home, home))
+        if (Volatile.Read(ref _allowed) is not { } last || !ReferenceEquals(last.Token, token) || !ReferenceEquals(last.Home, home))
         {
             SecretOrigins.Register(token.Value, home);
-            Volatile.Write(ref _letGo, new LetGo(token, home));
+            Volatile.Write(ref _allowed, new Allowed(token, home));
         }
     }
 
     public void Dispose() => monitor.Dispose();
 
-    private sealed record LetGo(SparkflyToken Token, Origin Home);
+    private sealed record Allowed(SparkflyToken Token, Origin Home);
 }

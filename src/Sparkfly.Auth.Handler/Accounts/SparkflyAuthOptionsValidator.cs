@@ -1,4 +1,3 @@
-using System.Net;
 using Microsoft.Extensions.Options;
 
 namespace Sparkfly.Auth.Handler;
@@ -110,8 +109,8 @@ internal sealed class SparkflyAuthOptionsValidator : IValidateOptions<SparkflyAu
         }
     }
 
-    // Not Uri.IsLoopback: that takes the host name "loopback" for this machine, which any DNS may resolve to anywhere.
+    // Uri takes the name "loopback" for localhost; for everybody else it is a host like any other, and not what somebody meant who wrote it here.
     private static bool IsThisMachine(Uri address) =>
-        address.IdnHost.Equals("localhost", StringComparison.OrdinalIgnoreCase) ||
-        (IPAddress.TryParse(address.IdnHost, out IPAddress? ip) && IPAddress.IsLoopback(ip));
+        address.IsLoopback && !address.OriginalString.AsSpan(address.OriginalString.IndexOf("//", StringComparison.Ordinal) + 2)
+            .StartsWith("loopback", StringComparison.OrdinalIgnoreCase);
 }

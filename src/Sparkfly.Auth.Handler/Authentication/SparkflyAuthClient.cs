@@ -82,7 +82,7 @@ internal sealed class SparkflyAuthClient(IHttpClientFactory factory, TimeProvide
 
     private async Task<AuthAnswer> PostAsync(HttpClient client, Uri endpoint, AccountSettings settings, CancellationToken cancellationToken)
     {
-        using HttpRequestMessage request = NewRequest(endpoint, settings);
+        using HttpRequestMessage request = NewRequest(client, endpoint, settings);
         DateTimeOffset sentAt = time.GetUtcNow();
 
         // WaitAsync, for a handler of the application's that does not heed its cancellation token.
@@ -96,10 +96,15 @@ internal sealed class SparkflyAuthClient(IHttpClientFactory factory, TimeProvide
             : AuthAnswer.Of(await RefusedAsync(endpoint, response, settings, cancellationToken).ConfigureAwait(false));
     }
 
-    private static HttpRequestMessage NewRequest(Uri endpoint, AccountSettings settings)
+    private static HttpRequestMessage NewRequest(HttpClient client, Uri endpoint, AccountSettings settings)
     {
         // An empty content: Content-Length: 0, and no Content-Type.
-        var request = new HttpRequestMessage(HttpMethod.Post, endpoint) { Content = new ByteArrayContent([]) };
+        var request = new HttpRequestMessage(HttpMethod.Post, endpoint)
+        {
+            Content = new ByteArrayContent([]),
+            Version = client.DefaultRequestVersion,
+            VersionPolicy = client.DefaultVersionPolicy,
+        };
         request.Headers.Accept.Add(new MediaTypeWithQualityHeaderValue("application/json"));
         request.Headers.TryAddWithoutValidation(HeaderText.Identity, settings.Identity);
         request.Headers.TryAddWithoutValidation(HeaderText.Key, settings.Key);

@@ -1,25 +1,18 @@
-using Microsoft.Extensions.DependencyInjection;
 using Microsoft.Extensions.Http;
 using Microsoft.Extensions.Logging;
 
 namespace Sparkfly.Auth.Handler;
 
 /// <summary>Has the last word on each pipeline: one handler of ours on a client, and the token request's own handler on its client.</summary>
-/// <remarks>
-/// The accounts are asked for late: the factory of clients needs every filter, and what configures an account's options may need the
-/// factory, to fetch a key from a vault, say.
-/// </remarks>
-internal sealed class PipelineFilter(
-    IServiceProvider services, IEnumerable<AccountRegistration> registrations, ILoggerFactory loggerFactory) : IHttpMessageHandlerBuilderFilter
+internal sealed class PipelineFilter(IEnumerable<AccountRegistration> registrations, ILoggerFactory loggerFactory) : IHttpMessageHandlerBuilderFilter
 {
-    private readonly Dictionary<string, string> _accountsByAuthClient =
-        registrations.Select(static r => r.Name).Distinct().ToDictionary(SparkflyAuthClient.ClientName);
+    private readonly HashSet<string> _authClients = [.. registrations.Select(static r => SparkflyAuthClient.ClientName(r.Name))];
 
     public Action<HttpMessageHandlerBuilder> Configure(Action<HttpMessageHandlerBuilder> next) => builder =>
     {
         next(builder);
         IList<DelegatingHandler> handlers = builder.AdditionalHandlers;
-        bool isAuthClient = _accountsByAuthClient.TryGetValue(builder.Name ?? "", out string? account);
+        bool isAuthClient = builder.Name is { } name && _authClients.Contains(name);
 
         // Two would send a request twice for each 401, four times in all. The last is the client's own, after any from defaults.
         DelegatingHandler? last = isAuthClient ? null : handlers.LastOrDefault(static h => h is SparkflyAuthHandler);
@@ -33,8 +26,7 @@ internal sealed class PipelineFilter(
 
         if (isAuthClient)
         {
-            SparkflyAccount own = services.GetRequiredService<SparkflyAccounts>().Get(account!);
-            handlers.Insert(0, new TokenRequestHandler(own, loggerFactory.CreateLogger(Log.Category)));
+            handlers.Insert(0, new TokenRequestHandler(loggerFactory.CreateLogger(Log.Category)));
         }
     };
 }

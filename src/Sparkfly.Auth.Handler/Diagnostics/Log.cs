@@ -2,13 +2,13 @@ using Microsoft.Extensions.Logging;
 
 namespace Sparkfly.Auth.Handler;
 
-/// <summary>Every message that the package logs. Event ids are stable; no message holds a credential, a token, a path or a query.</summary>
+/// <summary>Every message that the package logs. Event ids are stable; no message holds a credential or a token, nor a request's path or query.</summary>
 /// <remarks>The empty account name is the default account.</remarks>
 internal static partial class Log
 {
     public const string Category = "Sparkfly.Auth.Handler";
 
-    [LoggerMessage(1, LogLevel.Information, "Obtained a token for Sparkfly account '{Account}'; it is used until {ExpiresAt:u}.")]
+    [LoggerMessage(1, LogLevel.Information, "Sparkfly account '{Account}' has a new token; it is used until {ExpiresAt:u}.")]
     public static partial void TokenObtained(ILogger logger, string account, DateTimeOffset expiresAt);
 
     [LoggerMessage(2, LogLevel.Error, "No token for Sparkfly account '{Account}': {Reason} Failures in a row: {Failures}. Next token request from {RetryAt:u} on.")]

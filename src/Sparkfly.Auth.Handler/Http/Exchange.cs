@@ -3,33 +3,29 @@ using System.Net;
 
 namespace Sparkfly.Auth.Handler;
 
-/// <summary>One request on its way: the message as the caller gave it, and what is needed to send it a second time.</summary>
-[DebuggerDisplay("{Uri}")]
+/// <summary>One request to Sparkfly on its way: the message, and what is needed to send it a second time.</summary>
+[DebuggerDisplay("{Address}")]
 internal readonly struct Exchange
 {
-    private readonly HttpMethod _method;
     private readonly HttpContent? _content;
     private readonly ReplayableContent? _kept;
     private readonly bool _isContentSafe;
 
     /// <summary>Takes note of the message, and puts a body in place that can be sent again. Ends with <see cref="End"/>.</summary>
-    public Exchange(
-        HttpRequestMessage request, SparkflyAccount account, AccountSettings settings, RedirectPolicy redirects, bool hasToken, bool isAsync)
+    public Exchange(HttpRequestMessage request, SparkflyAccount account, AccountSettings settings, PrimaryHandlerPolicy primary, bool isAsync)
     {
         Request = request;
         Account = account;
         Settings = settings;
-        Redirects = redirects;
+        Primary = primary;
         IsAsync = isAsync;
-        Uri = request.RequestUri;
-        _method = request.Method;
+        Address = request.RequestUri;
         _content = request.Content;
         _isContentSafe = ReplayableContent.CanBeReadAgain(_content);
-        HasToken = hasToken;
-        if (!_isContentSafe && (HasToken || redirects.MaxRedirections > 0))
+        if (!_isContentSafe)
         {
             _kept = ReplayableContent.Of(_content!, settings.MaxReplayBodySize);
-            request.Content = _kept ?? _content;
+            PutBodyInPlace();
         }
     }
 
@@ -38,43 +34,36 @@ internal readonly struct Exchange
     [field: DebuggerBrowsable(DebuggerBrowsableState.Never)]
     public HttpRequestMessage Request { get; }
 
-    /// <summary>Where the caller sends it; redirects change the message's own.</summary>
-    public Uri? Uri { get; }
-
     public SparkflyAccount Account { get; }
 
     public AccountSettings Settings { get; }
 
-    public RedirectPolicy Redirects { get; }
+    public PrimaryHandlerPolicy Primary { get; }
 
     public bool IsAsync { get; }
 
-    /// <summary>Whether the request is one of the account's, and leaves with its token.</summary>
-    public bool HasToken { get; }
+    /// <summary>Where the caller sends it; redirects change the message's own.</summary>
+    public Uri? Address { get; }
 
-    /// <summary>Whether the body, once sent, can be sent again with the same bytes. To be asked after a send.</summary>
-    public bool CanBodyBeSentAgain => _isContentSafe || _kept is { IsComplete: true };
+    /// <summary>Whether the body, which was sent, can be sent again with the same bytes.</summary>
+    public bool CanBodyBeSentAgain => Request.Content is null || _isContentSafe || _kept is { IsComplete: true };
 
-    /// <summary>Whether the answer goes to the caller as it is: no 401, no redirect, and to this very message.</summary>
+    /// <summary>Whether the answer goes to the caller as it is: no 401, and to this very message as it was sent.</summary>
     public bool IsFinal(HttpResponseMessage response) =>
         response.StatusCode != HttpStatusCode.Unauthorized &&
-        !Handler.Redirects.IsRedirect(response.StatusCode) &&
         (response.RequestMessage is null || ReferenceEquals(response.RequestMessage, Request)) &&
-        ReferenceEquals(Request.RequestUri, Uri);
+        ReferenceEquals(Request.RequestUri, Address);
 
-    /// <summary>The address that gave the answer.</summary>
-    public Uri SentTo(HttpResponseMessage response) => response.RequestMessage?.RequestUri ?? Request.RequestUri!;
-
-    /// <summary>Whether the message that was answered had a token on it when it left.</summary>
-    public bool SentWithToken(HttpResponseMessage response) =>
-        (response.RequestMessage ?? Request).Headers.NonValidated.Contains(HeaderText.Token);
-
-    /// <summary>Makes the message what it was before redirects changed it.</summary>
-    public void Restore()
+    /// <summary>
+    /// Makes the body what it was before handlers in between have changed it; not where a redirect has left it out. The rest of the message stays
+    /// that of the hop that was rejected: what a POST redirected from has been accepted, and must not be sent again.
+    /// </summary>
+    public void PutBodyInPlace()
     {
-        Request.RequestUri = Uri;
-        Request.Method = _method;
-        Request.Content = _kept ?? _content;
+        if (Request.Content is not null)
+        {
+            Request.Content = _kept ?? _content;
+        }
     }
 
     /// <summary>Gives the caller its own body back.</summary>
@@ -85,4 +74,13 @@ internal readonly struct Exchange
             Request.Content = _content;
         }
     }
+
+    /// <summary>Whether the message that was answered had a token on it when it left.</summary>
+    public bool WasSentWithToken(HttpResponseMessage response) => Answered(response).Headers.NonValidated.Contains(HeaderText.Token);
+
+    /// <summary>Whether the account's own origin gave the answer.</summary>
+    public bool WasSentHome(HttpResponseMessage response) => Settings.Origin.Matches(Answered(response).RequestUri ?? Request.RequestUri);
+
+    // A handler in between may have sent a copy.
+    private HttpRequestMessage Answered(HttpResponseMessage response) => response.RequestMessage ?? Request;
 }

@@ -1,49 +1,143 @@
+using System.Net;
+using System.Net.Http.Headers;
 using Microsoft.Extensions.Logging;
 
 namespace Sparkfly.Auth.Handler;
 
 /// <summary>
 /// The innermost handler of a pipeline, below everything that may send a message elsewhere: a secret of ours that is about to leave for
-/// another origin than its own is taken off.
+/// another origin than its own is taken off. It also does what the primary handler did before it was made safe: follows redirects, and keeps
+/// the cookies of other hosts.
 /// </summary>
-/// <param name="headers">The headers that carry secrets in this pipeline.</param>
-/// <param name="isHome">
-/// Whether an address is the pipeline's own Sparkfly: what decides where a header's value is not known to be ours, since a handler in between
-/// has made a new string of it.
-/// </param>
-/// <param name="logger">Is told what was taken off, and where it would have gone.</param>
-internal sealed class OriginGuardHandler(string[] headers, Func<Uri?, bool> isHome, ILogger logger) : DelegatingHandler
+internal sealed class OriginGuardHandler(ILogger logger) : DelegatingHandler
 {
-    /// <summary>Marks a request to another origin whose caller had put a header of that name on it: that one is none of our business.</summary>
-    public static HttpRequestOptionsKey<bool> HasCallersOwnToken { get; } = new("Sparkfly.HasCallersOwnToken");
+    private static readonly string[] s_secretHeaders = [HeaderText.Token, HeaderText.Key, HeaderText.Identity];
+
+    /// <summary>What the handler below did, and now this one does.</summary>
+    public PrimaryHandlerPolicy Primary { get; set; } = new(0, null);
 
     /// <inheritdoc/>
     protected override Task<HttpResponseMessage> SendAsync(HttpRequestMessage request, CancellationToken cancellationToken)
     {
-        Guard(request);
-        return base.SendAsync(request, cancellationToken);
+        bool hasSecret = Guard(request);
+        Task<HttpResponseMessage> sending = SendHopAsync(request, hasSecret, isAsync: true, cancellationToken);
+        return Primary.MaxRedirections == 0 || (sending.IsCompletedSuccessfully && !Redirects.IsRedirect(sending.Result.StatusCode))
+            ? sending
+            : FollowAsync(request, sending, hasSecret, isAsync: true, cancellationToken);
     }
 
     /// <inheritdoc/>
     protected override HttpResponseMessage Send(HttpRequestMessage request, CancellationToken cancellationToken)
     {
-        Guard(request);
-        return base.Send(request, cancellationToken);
+        // As above; with isAsync: false nothing is awaited that is not complete already.
+        bool hasSecret = Guard(request);
+        Task<HttpResponseMessage> sending = SendHopAsync(request, hasSecret, isAsync: false, cancellationToken);
+        return FollowAsync(request, sending, hasSecret, isAsync: false, cancellationToken).GetAwaiter().GetResult();
     }
 
-    private void Guard(HttpRequestMessage request)
+    /// <summary>Takes secrets off that may not go where the message is about to go.</summary>
+    /// <returns>Whether one of ours stays on.</returns>
+    private bool Guard(HttpRequestMessage request)
     {
-        foreach (string header in headers)
+        bool hasSecret = false;
+        foreach (string header in s_secretHeaders)
         {
-            if (request.Headers.NonValidated.TryGetValues(header, out var values) && !MayLeave(values.ToString(), request))
+            if (!request.Headers.NonValidated.TryGetValues(header, out HeaderStringValues values))
             {
-                request.Headers.Remove(header);
-                Log.SecretTakenOff(logger, Origin.Of(request.RequestUri));
+                continue;
             }
+
+            foreach (string value in values)
+            {
+                if (SecretOrigins.Of(value) is not { } origins)
+                {
+                    continue;
+                }
+
+                if (!IsOneOf(origins, request.RequestUri))
+                {
+                    request.Headers.Remove(header);
+                    Log.SecretTakenOff(logger, Origin.Of(request.RequestUri));
+                    break;
+                }
+
+                hasSecret = true;
+            }
+        }
+
+        return hasSecret;
+    }
+
+    /// <summary>In the primary handler's place. Each hop is guarded, so that the token is off for good once the chain has left its origin.</summary>
+    private async Task<HttpResponseMessage> FollowAsync(
+        HttpRequestMessage request, Task<HttpResponseMessage> sending, bool hasSecret, bool isAsync, CancellationToken cancellationToken)
+    {
+        HttpResponseMessage response = await sending.ConfigureAwait(false);
+        for (int hop = 0; hop < Primary.MaxRedirections && Next(request, response, hasSecret) is { } target; hop++)
+        {
+            HttpStatusCode status = response.StatusCode;
+            response.Dispose();
+            Redirects.Apply(request, status, target);
+            hasSecret = Guard(request);
+
+            Redirects.IsFollowing = true;
+            response = await SendHopAsync(request, hasSecret, isAsync, cancellationToken).ConfigureAwait(false);
+        }
+
+        return response;
+    }
+
+    /// <summary>Where the answer leads; null where it goes to the caller as it is.</summary>
+    private static Uri? Next(HttpRequestMessage request, HttpResponseMessage response, bool hasSecret)
+    {
+        if (Redirects.Target(request.RequestUri!, response) is not { } target)
+        {
+            return null;
+        }
+
+        // A token request follows no redirect, whoever makes it: a generated client has a method for it.
+        bool isTokenRequest = hasSecret && request.Headers.NonValidated.Contains(HeaderText.Key);
+        bool losesBody = request.Content is null || Redirects.BecomesGet(response.StatusCode, request.Method);
+
+        // Ours goes with the very same bytes or not at all; others' as the platform does it, where that does not fail.
+        bool canBeSentAgain = losesBody || (hasSecret ? ReplayableContent.CanBeSentAgain(request.Content) : !ReplayableContent.IsOneWay(request.Content));
+        return isTokenRequest || !canBeSentAgain ? null : target;
+    }
+
+    private Task<HttpResponseMessage> SendHopAsync(HttpRequestMessage request, bool hasSecret, bool isAsync, CancellationToken cancellationToken) =>
+        !hasSecret && Primary.Cookies is { } cookies ? SendWithCookiesAsync(request, cookies, isAsync, cancellationToken)
+        : isAsync ? base.SendAsync(request, cancellationToken)
+        : Task.FromResult(base.Send(request, cancellationToken));
+
+    private async Task<HttpResponseMessage> SendWithCookiesAsync(
+        HttpRequestMessage request, CookieContainer cookies, bool isAsync, CancellationToken cancellationToken)
+    {
+        Uri uri = request.RequestUri!;
+        string? own = Cookies.Add(request, cookies);
+        try
+        {
+            HttpResponseMessage response = isAsync
+                ? await base.SendAsync(request, cancellationToken).ConfigureAwait(false)
+                : base.Send(request, cancellationToken);
+            Cookies.Keep(response, uri, cookies);
+            return response;
+        }
+        finally
+        {
+            Cookies.Restore(request, own);
         }
     }
 
-    private bool MayLeave(string value, HttpRequestMessage request) =>
-        SecretOrigins.MayGo(value, request.RequestUri) ??
-        (isHome(request.RequestUri) || request.Options.TryGetValue(HasCallersOwnToken, out bool isOwn) && isOwn);
+    private static bool IsOneOf(Origin[] origins, Uri? uri)
+    {
+        foreach (Origin origin in origins)
+        {
+            if (origin.Matches(uri))
+            {
+                return true;
+            }
+        }
+
+        return false;
+    }
 }

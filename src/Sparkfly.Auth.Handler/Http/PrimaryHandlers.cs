@@ -11,53 +11,54 @@ namespace Sparkfly.Auth.Handler;
 /// </remarks>
 internal static class PrimaryHandlers
 {
-    // What a handler was like before it was made safe: one that the application shares between clients is seen again.
-    private static readonly ConditionalWeakTable<HttpMessageHandler, RedirectPolicy> s_secured = new();
+    // What a handler was like before it was made safe: one that the application shares between clients is seen again. Also the lock that
+    // makes one pipeline safe at a time, since they may share a part.
+    private static readonly ConditionalWeakTable<HttpMessageHandler, PrimaryHandlerPolicy> s_secured = new();
 
-    /// <summary>For a pipeline that calls the API: takes over its redirects, and turns cookies off unless the application brought some.</summary>
-    /// <returns>How redirects are to be followed in the handler's place.</returns>
+    /// <summary>For a pipeline that calls the API: takes over redirects, and cookies unless the application brought some.</summary>
+    /// <returns>What the primary handler was like.</returns>
     /// <exception cref="InvalidOperationException">
     /// There is no primary handler yet; or it has been used already, and cannot be changed any more.
     /// </exception>
-    public static RedirectPolicy SecureForApi(DelegatingHandler outermost, OriginGuardHandler guard)
+    public static PrimaryHandlerPolicy SecureForApi(DelegatingHandler outermost, OriginGuardHandler guard)
     {
-        HttpMessageHandler primary = InsertGuard(outermost, guard);
         lock (s_secured)
         {
-            if (!s_secured.TryGetValue(primary, out RedirectPolicy? policy))
+            HttpMessageHandler primary = InsertGuard(outermost, guard);
+            if (!s_secured.TryGetValue(primary, out PrimaryHandlerPolicy? policy))
             {
-                policy = Change(primary, static handler => handler switch
-                {
-                    SocketsHttpHandler sockets => Secure(sockets),
-                    HttpClientHandler client => Secure(client),
-                    _ => new RedirectPolicy(0),
-                });
+                policy = Secure(primary);
                 s_secured.Add(primary, policy);
             }
 
+            guard.Primary = policy;
             return policy;
         }
     }
 
-    /// <summary>For the pipeline of the token request: no redirect, no cookies.</summary>
+    /// <summary>For the pipeline of the token request: no redirect, no cookies, be they the application's own.</summary>
     /// <inheritdoc cref="SecureForApi"/>
-    public static RedirectPolicy SecureForTokenRequest(DelegatingHandler outermost, OriginGuardHandler guard)
+    public static PrimaryHandlerPolicy SecureForTokenRequest(DelegatingHandler outermost, OriginGuardHandler guard)
     {
-        // The API's settings first, so that a handler shared with a client of the API remembers which redirects that one is to follow.
-        RedirectPolicy policy = SecureForApi(outermost, guard);
-        return Change(Innermost(outermost), handler =>
+        // The API's settings first, so that a handler shared with a client of the API remembers what it did.
+        PrimaryHandlerPolicy policy = SecureForApi(outermost, guard);
+        HttpMessageHandler primary = Innermost(outermost);
+        try
         {
-            if (handler is SocketsHttpHandler { UseCookies: true } sockets)
+            _ = primary switch
             {
-                sockets.UseCookies = false;
-            }
-            else if (handler is HttpClientHandler { UseCookies: true } client)
-            {
-                client.UseCookies = false;
-            }
+                SocketsHttpHandler { UseCookies: true } sockets => sockets.UseCookies = false,
+                HttpClientHandler { UseCookies: true } client => client.UseCookies = false,
+                _ => false,
+            };
+        }
+        catch (InvalidOperationException exception)
+        {
+            throw CannotBeChanged(primary, exception);
+        }
 
-            return policy;
-        });
+        guard.Primary = new PrimaryHandlerPolicy(0, null);
+        return policy;
     }
 
     /// <summary>The handler that talks to the network, whatever it is: a <see cref="DelegatingHandler"/> too, where it has nothing below it.</summary>
@@ -110,55 +111,65 @@ internal static class PrimaryHandlers
         return handler;
     }
 
-    private static RedirectPolicy Secure(SocketsHttpHandler handler)
-    {
-        var policy = new RedirectPolicy(handler.AllowAutoRedirect ? handler.MaxAutomaticRedirections : 0);
-        if (handler.AllowAutoRedirect)
-        {
-            handler.AllowAutoRedirect = false;
-            handler.Credentials = FirstHopCredentials.Of(handler.Credentials);
-        }
-
-        if (handler.UseCookies && handler.CookieContainer.Count == 0)
-        {
-            handler.UseCookies = false;
-        }
-
-        return policy;
-    }
-
-    private static RedirectPolicy Secure(HttpClientHandler handler)
-    {
-        var policy = new RedirectPolicy(handler.AllowAutoRedirect ? handler.MaxAutomaticRedirections : 0);
-        if (handler.AllowAutoRedirect)
-        {
-            handler.AllowAutoRedirect = false;
-            handler.Credentials = FirstHopCredentials.Of(handler.Credentials);
-        }
-
-        if (handler.UseCookies && handler.CookieContainer.Count == 0)
-        {
-            handler.UseCookies = false;
-        }
-
-        return policy;
-    }
-
-    private static RedirectPolicy Change(HttpMessageHandler primary, Func<HttpMessageHandler, RedirectPolicy> change)
+    private static PrimaryHandlerPolicy Secure(HttpMessageHandler primary)
     {
         try
         {
-            return change(primary);
+            return primary switch
+            {
+                SocketsHttpHandler sockets => Secure(sockets),
+                HttpClientHandler client => Secure(client),
+                _ => new PrimaryHandlerPolicy(0, null),
+            };
         }
         catch (InvalidOperationException exception)
         {
-            throw new InvalidOperationException(
-                $"The primary {primary.GetType().Name} of this Sparkfly client has sent requests before the client was built, so its redirects and " +
-                "cookies can no longer be turned off; no token was sent. Give the client a handler of its own, or set AllowAutoRedirect and " +
-                "UseCookies to false before the handler's first use.",
-                exception);
+            throw CannotBeChanged(primary, exception);
         }
     }
+
+    private static PrimaryHandlerPolicy Secure(SocketsHttpHandler handler)
+    {
+        CookieContainer? cookies = handler.UseCookies && handler.CookieContainer.Count == 0 ? handler.CookieContainer : null;
+        var policy = new PrimaryHandlerPolicy(handler.AllowAutoRedirect ? handler.MaxAutomaticRedirections : 0, cookies);
+        if (handler.AllowAutoRedirect)
+        {
+            handler.AllowAutoRedirect = false;
+            handler.Credentials = FirstHopCredentials.Of(handler.Credentials);
+        }
+
+        if (cookies is not null)
+        {
+            handler.UseCookies = false;
+        }
+
+        return policy;
+    }
+
+    // The same properties, without a type that has them in common.
+    private static PrimaryHandlerPolicy Secure(HttpClientHandler handler)
+    {
+        CookieContainer? cookies = handler.UseCookies && handler.CookieContainer.Count == 0 ? handler.CookieContainer : null;
+        var policy = new PrimaryHandlerPolicy(handler.AllowAutoRedirect ? handler.MaxAutomaticRedirections : 0, cookies);
+        if (handler.AllowAutoRedirect)
+        {
+            handler.AllowAutoRedirect = false;
+            handler.Credentials = FirstHopCredentials.Of(handler.Credentials);
+        }
+
+        if (cookies is not null)
+        {
+            handler.UseCookies = false;
+        }
+
+        return policy;
+    }
+
+    private static InvalidOperationException CannotBeChanged(HttpMessageHandler primary, InvalidOperationException exception) => new(
+        $"The primary {primary.GetType().Name} of this Sparkfly client has sent requests, or was disposed of, before the client's first request, so " +
+        "its redirects and cookies can no longer be turned off; no token was sent. Give the client a handler of its own, or set AllowAutoRedirect " +
+        "and UseCookies to false before the handler's first use.",
+        exception);
 
     /// <summary>
     /// The platform gives no credentials to a redirect's target, unless they are in a <see cref="CredentialCache"/>, where each has its

@@ -2,20 +2,6 @@ using System.Net;
 
 namespace Sparkfly.Auth.Handler;
 
-/// <summary>How redirects are followed in a primary handler's place, and whether it has been caught following one by itself.</summary>
-internal sealed class RedirectPolicy(int maxRedirections)
-{
-    private volatile bool _isBroken;
-
-    /// <summary>How many redirects are followed; zero for none.</summary>
-    public int MaxRedirections => maxRedirections;
-
-    /// <summary>Whether the handler has taken a secret to another origin: it is given none any more.</summary>
-    public bool IsBroken => _isBroken;
-
-    public void Break() => _isBroken = true;
-}
-
 /// <summary>What the platform's own redirect handling does, step by step, for the handlers whose redirects we have taken over.</summary>
 /// <remarks>
 /// RFC 9110, section 15.4, and the behaviour of <see cref="SocketsHttpHandler"/>: a POST becomes a GET on 300, 301 and 302, everything but

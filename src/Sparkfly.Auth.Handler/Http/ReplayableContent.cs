@@ -8,10 +8,16 @@ namespace Sparkfly.Auth.Handler;
 /// is the original's, byte for byte and as it comes; the second is what was kept, or does not happen.
 /// </summary>
 /// <remarks>
+/// <para>
 /// A lazy sequence in <c>JsonContent</c> is the trap: it serialises again without complaint, to <c>[]</c>. Only types of the platform's own
 /// that are known to give the same bytes again are trusted, and not what derives from them.
+/// </para>
+/// <para>
+/// A <see cref="StreamContent"/>, though it has no stream: over HTTP/2 an answer may come while the body is still being sent, and the platform
+/// waits for that body, whose stream is the caller's again when the call returns, only where it is of a type of its own.
+/// </para>
 /// </remarks>
-internal sealed class ReplayableContent : HttpContent
+internal sealed class ReplayableContent : StreamContent
 {
     private readonly HttpContent _original;
     private readonly long _longest;
@@ -20,6 +26,7 @@ internal sealed class ReplayableContent : HttpContent
     private volatile MemoryStream? _kept;
 
     private ReplayableContent(HttpContent original, long longest)
+        : base(Stream.Null)
     {
         _original = original;
         _longest = longest;
@@ -39,7 +46,14 @@ internal sealed class ReplayableContent : HttpContent
     public static ReplayableContent? Of(HttpContent original, long longest) =>
         longest == 0 || original.Headers.ContentLength > longest ? null : new ReplayableContent(original, longest);
 
-    /// <summary>Whether a body is certain to give the same bytes again. To be asked before it is first sent.</summary>
+    /// <summary>Whether this body, which was sent, is certain to be the same when it is sent again.</summary>
+    public static bool CanBeSentAgain(HttpContent? content) => content is ReplayableContent kept ? kept.IsComplete : CanBeReadAgain(content);
+
+    /// <summary>Whether a body can certainly not be sent again.</summary>
+    public static bool IsOneWay(HttpContent? content) => content is StreamContent stream ? !IsSeekable(stream)
+        : content is MultipartContent parts && parts.Any(IsOneWay);
+
+    /// <summary>Whether a body is certain to give the same bytes again.</summary>
     public static bool CanBeReadAgain(HttpContent? content)
     {
         if (content is null)
@@ -93,6 +107,24 @@ internal sealed class ReplayableContent : HttpContent
         var copy = new CopyingStream(stream, _longest);
         _original.CopyTo(copy, context, cancellationToken);
         _kept ??= copy.Kept;
+    }
+
+    /// <inheritdoc/>
+    protected override async Task<Stream> CreateContentReadStreamAsync()
+    {
+        var stream = new MemoryStream();
+        await CopyToAsync(stream).ConfigureAwait(false);
+        stream.Position = 0;
+        return stream;
+    }
+
+    /// <inheritdoc/>
+    protected override Stream CreateContentReadStream(CancellationToken cancellationToken)
+    {
+        var stream = new MemoryStream();
+        CopyTo(stream, null, cancellationToken);
+        stream.Position = 0;
+        return stream;
     }
 
     /// <inheritdoc/>

@@ -5,9 +5,9 @@ namespace Sparkfly.Auth.Handler;
 
 /// <summary>Where each secret that is in use may go. Thread-safe; forgets a secret with the string that holds it.</summary>
 /// <remarks>
-/// By the string object, not its text: a header's value is stored and copied by reference, also into the copy that a handler in between
-/// makes of a message to follow a redirect by itself. So the innermost handler can tell whose token it sees without anything being stored
-/// on the message, and nothing has to be cleaned up.
+/// Looked up by the string object: a header's value is stored and copied by reference, also into the copy that a handler in between makes of a
+/// message. Where a handler has made a new string of it, all secrets are compared with it. So the innermost handler can tell whose token it
+/// sees without anything being stored on the message, and nothing has to be cleaned up.
 /// </remarks>
 internal static class SecretOrigins
 {
@@ -26,22 +26,22 @@ internal static class SecretOrigins
         }
     }
 
-    /// <summary>Whether the secret may go there; null where it is not one of ours.</summary>
-    public static bool? MayGo(string secret, Uri? uri)
+    /// <summary>Where a header's value may go; null where it is not a secret of ours, and goes anywhere.</summary>
+    public static Origin[]? Of(string value)
     {
-        if (!s_origins.TryGetValue(secret, out Origin[]? origins))
+        if (s_origins.TryGetValue(value, out Origin[]? origins))
         {
-            return null;
+            return origins;
         }
 
-        foreach (Origin origin in origins)
+        foreach (KeyValuePair<string, Origin[]> secret in s_origins)
         {
-            if (origin.Matches(uri))
+            if (secret.Key == value)
             {
-                return true;
+                return secret.Value;
             }
         }
 
-        return false;
+        return null;
     }
 }

@@ -6,22 +6,22 @@ namespace Sparkfly.Auth.Handler;
 /// The outermost handler of the pipeline that token requests are made with. Before the first one it makes the pipeline safe for the key,
 /// whatever <c>ConfigureAuthClient</c> has put into it: no redirect, no cookies, a guard at the innermost place.
 /// </summary>
-internal sealed class TokenRequestHandler(SparkflyAccount account, ILogger logger) : DelegatingHandler
+internal sealed class TokenRequestHandler(ILogger logger) : DelegatingHandler
 {
     private readonly Lock _securing = new();
-    private volatile RedirectPolicy? _primary;
+    private volatile PrimaryHandlerPolicy? _primary;
 
     /// <inheritdoc/>
     /// <exception cref="InvalidOperationException">The primary handler cannot be made safe, or a redirect has been followed to another origin.</exception>
     protected override async Task<HttpResponseMessage> SendAsync(HttpRequestMessage request, CancellationToken cancellationToken)
     {
-        RedirectPolicy primary = _primary ?? Secure();
+        PrimaryHandlerPolicy primary = _primary ?? Secure();
         if (primary.IsBroken)
         {
             throw TookTheKeyAlong();
         }
 
-        // Before it is sent: the settings may change while it is on its way, and a handler may change the message.
+        // Before it is sent: a handler may change the message.
         var home = new Origin(request.RequestUri!);
         HttpResponseMessage response = await base.SendAsync(request, cancellationToken).ConfigureAwait(false);
         HttpRequestMessage sent = response.RequestMessage ?? request;
@@ -43,16 +43,13 @@ internal sealed class TokenRequestHandler(SparkflyAccount account, ILogger logge
         throw TookTheKeyAlong();
     }
 
-    private RedirectPolicy Secure()
+    private PrimaryHandlerPolicy Secure()
     {
         lock (_securing)
         {
-            return _primary ??= PrimaryHandlers.SecureForTokenRequest(
-                this, new OriginGuardHandler([HeaderText.Key, HeaderText.Identity], IsHome, logger));
+            return _primary ??= PrimaryHandlers.SecureForTokenRequest(this, new OriginGuardHandler(logger));
         }
     }
-
-    private bool IsHome(Uri? uri) => new Origin(account.Settings.AuthEndpoint).Matches(uri);
 
     private InvalidOperationException TookTheKeyAlong() => new(
         $"The primary handler of the token request ({PrimaryHandlers.Innermost(this).GetType()}) has followed a redirect to another " +

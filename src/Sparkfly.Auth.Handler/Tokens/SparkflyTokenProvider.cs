@@ -106,11 +106,15 @@ internal sealed class SparkflyTokenProvider(
 
     // On the thread pool without the caller's execution context: the request outlives the caller, whose scopes, culture, baggage and
     // AsyncLocals are none of its business. The trace parent alone goes along, so that the request is found in the trace that caused it.
-    private void Start(AccountTokens tokens, TokenRequest request) =>
+    private void Start(AccountTokens tokens, TokenRequest request)
+    {
+        // In use until it ends, so that nobody starts a second one beside it who comes back to these options.
+        registry.Acquire(request.Settings.AccountKey);
         ThreadPool.UnsafeQueueUserWorkItem(
             static start => _ = start.Provider.RunAsync(start.Tokens, start.Request, start.Parent),
             (Provider: this, Tokens: tokens, Request: request, Parent: Activity.Current?.Context ?? default),
             preferLocal: false);
+    }
 
     private async Task RunAsync(AccountTokens tokens, TokenRequest request, ActivityContext parent)
     {
@@ -143,6 +147,7 @@ internal sealed class SparkflyTokenProvider(
             finally
             {
                 request.End(outcome);
+                registry.Release(request.Settings.AccountKey);
             }
         }
     }
