@@ -49,11 +49,9 @@ internal sealed record AccountSettings
     public Uri? RootAuthEndpoint { get; }
 
     [DebuggerBrowsable(DebuggerBrowsableState.Never)]
-    [field: DebuggerBrowsable(DebuggerBrowsableState.Never)]
     public string Identity { get; }
 
     [DebuggerBrowsable(DebuggerBrowsableState.Never)]
-    [field: DebuggerBrowsable(DebuggerBrowsableState.Never)]
     public string Key { get; }
 
     public string? Scope { get; }

@@ -18,7 +18,7 @@ internal sealed class AccountSettingsMonitor : IDisposable
     private readonly ILogger _logger;
     private readonly List<IDisposable> _subscriptions = [];
     private readonly Lock _reloading = new();
-    private volatile AccountSettings _current;
+    private volatile AccountSettings? _current;
 
     /// <exception cref="OptionsValidationException">The account's options are invalid.</exception>
     public AccountSettingsMonitor(
@@ -47,7 +47,9 @@ internal sealed class AccountSettingsMonitor : IDisposable
 
             try
             {
-                _current = AccountSettings.From(monitor.Get(name));
+                // Unless what configures the options has changed them meanwhile, on this very thread.
+                AccountSettings read = AccountSettings.From(monitor.Get(name));
+                _current ??= read;
             }
             catch
             {
@@ -58,7 +60,7 @@ internal sealed class AccountSettingsMonitor : IDisposable
     }
 
     /// <summary>The last good settings; another object only when a value differs.</summary>
-    public AccountSettings Current => _current;
+    public AccountSettings Current => _current!;
 
     public void Dispose() => _subscriptions.ForEach(static s => s.Dispose());
 

@@ -41,15 +41,9 @@ public static class SparkflyAuthHttpClientBuilderExtensions
 
         services.AddSingleton(new ClientRegistration(client, account));
         services.AddStartupCheck($"client {client}", accounts => Check(accounts, client, account));
-        builder.ConfigureAdditionalHttpMessageHandlers((handlers, provider) =>
-        {
-            foreach (DelegatingHandler fromDefaults in handlers.Where(static h => h is SparkflyAuthHandler).ToList())
-            {
-                handlers.Remove(fromDefaults);
-            }
 
-            handlers.Add(provider.GetRequiredService<SparkflyHandlerFactory>().Create(account));
-        });
+        // Of several the pipeline keeps the last, which is the client's own: see PipelineFilter.
+        builder.AddHttpMessageHandler(provider => provider.GetRequiredService<SparkflyHandlerFactory>().Create(account));
 
         return client is null ? builder : builder.ConfigureHttpClient((provider, http) =>
             http.BaseAddress ??= provider.GetRequiredService<SparkflyAccounts>().Get(account).Settings.BaseAddress);

@@ -8,7 +8,7 @@ internal static partial class Log
 {
     public const string Category = "Sparkfly.Auth.Handler";
 
-    [LoggerMessage(1, LogLevel.Information, "Sparkfly account '{Account}' has a new token; it is used until {ExpiresAt:u}.")]
+    [LoggerMessage(1, LogLevel.Information, "Obtained a token for Sparkfly account '{Account}'; it is used until {ExpiresAt:u}.")]
     public static partial void TokenObtained(ILogger logger, string account, DateTimeOffset expiresAt);
 
     [LoggerMessage(2, LogLevel.Error, "No token for Sparkfly account '{Account}': {Reason} Failures in a row: {Failures}. Next token request from {RetryAt:u} on.")]

@@ -31,7 +31,6 @@ internal readonly struct Exchange
 
     // The debugger shows a message with its headers, and while this lasts the token is one of them.
     [DebuggerBrowsable(DebuggerBrowsableState.Never)]
-    [field: DebuggerBrowsable(DebuggerBrowsableState.Never)]
     public HttpRequestMessage Request { get; }
 
     public SparkflyAccount Account { get; }

@@ -142,7 +142,18 @@ internal sealed class ReplayableContent : StreamContent
 
     // StreamContent gives its own stream, or what was buffered of it, and reads nothing. To ask for its length instead would not do: that is
     // put among the headers, which are bytes of a multipart body, and one that the caller has set says nothing of the stream.
-    private static bool IsSeekable(HttpContent content) => content.ReadAsStream().CanSeek;
+    private static bool IsSeekable(HttpContent content)
+    {
+        try
+        {
+            return content.ReadAsStream().CanSeek;
+        }
+        catch (HttpRequestException)
+        {
+            // Somebody has asked for it with ReadAsStreamAsync, and only that can be asked again. The other way round both can.
+            return content.ReadAsStreamAsync() is { IsCompletedSuccessfully: true } stream && stream.Result.CanSeek;
+        }
+    }
 
     /// <summary>Writes through, and keeps a copy as long as it is not too long.</summary>
     private sealed class CopyingStream(Stream target, long longest) : Stream
