@@ -1,0 +1,217 @@
+using System.Collections.Concurrent;
+using System.Globalization;
+using System.Net;
+using Microsoft.Extensions.Configuration;
+using Microsoft.Extensions.Logging;
+
+namespace Sparkfly.Auth.Handler.Tests;
+
+/// <summary>
+/// A Sparkfly without sockets, for tests that hold, fail or count its answers: it stands in the place of the primary handlers, and the
+/// settings of its account are configuration that can be reloaded.
+/// </summary>
+internal sealed class InMemorySparkfly
+{
+    private readonly string _tokenPrefix = SecretSweep.NewSecret("token");
+    private readonly ConcurrentDictionary<string, bool> _good = new();
+    private int _issued;
+
+    public InMemorySparkfly()
+    {
+        Settings = new ConfigurationBuilder().AddInMemoryCollection(new Dictionary<string, string?>
+        {
+            ["BaseAddress"] = "https://sparkfly.test/v1.0",
+            ["Identity"] = Identity,
+            ["Key"] = SecretSweep.NewSecret("key"),
+        }).Build();
+        Auth = new Handler(AnswerTokenRequestAsync);
+        Api = new Handler(AnswerApiRequestAsync);
+    }
+
+    public string Identity { get; } = SecretSweep.NewSecret("identity");
+
+    public IConfigurationRoot Settings { get; }
+
+    public HttpMessageHandler Auth { get; }
+
+    public HttpMessageHandler Api { get; }
+
+    /// <summary>The token requests that have come.</summary>
+    public Counter TokenRequests { get; } = new();
+
+    /// <summary>The other requests that have come.</summary>
+    public Counter ApiRequests { get; } = new();
+
+    /// <summary>Answers a token request in place of the regular answer, where it gives one.</summary>
+    public Func<HttpRequestMessage, CancellationToken, Task<HttpResponseMessage?>>? OnTokenRequest { get; set; }
+
+    /// <summary>Answers any other request in place of the regular answer, where it gives one.</summary>
+    public Func<HttpRequestMessage, CancellationToken, Task<HttpResponseMessage?>>? OnApiRequest { get; set; }
+
+    public static string? TokenOf(HttpRequestMessage request) =>
+        request.Headers.NonValidated.TryGetValues("X-Auth-Token", out var values) ? values.ToString() : null;
+
+    public static HttpResponseMessage Status(HttpStatusCode status, string? retryAfter = null)
+    {
+        var response = new HttpResponseMessage(status);
+        if (retryAfter is not null)
+        {
+            response.Headers.TryAddWithoutValidation("Retry-After", retryAfter);
+        }
+
+        return response;
+    }
+
+    public void Revoke() => _good.Clear();
+
+    public bool IsGood(string? token) => token is not null && _good.ContainsKey(token);
+
+    public HttpResponseMessage Token()
+    {
+        string token = $"{_tokenPrefix}-{Interlocked.Increment(ref _issued).ToString(CultureInfo.InvariantCulture)}";
+        _good[token] = true;
+        var response = new HttpResponseMessage(HttpStatusCode.NoContent);
+        response.Headers.Add("X-Auth-Token", token);
+        return response;
+    }
+
+    /// <summary>Makes every token request fail with this status.</summary>
+    public void Fail(HttpStatusCode status = HttpStatusCode.ServiceUnavailable, string? retryAfter = null) =>
+        OnTokenRequest = (_, _) => Task.FromResult<HttpResponseMessage?>(Status(status, retryAfter));
+
+    /// <summary>Makes token requests succeed again.</summary>
+    public void Recover() => OnTokenRequest = null;
+
+    /// <summary>Makes token requests wait until the returned gate is opened; then they are answered as if nothing had been.</summary>
+    public Gate HoldTokenRequests(bool heedsCancellation = true)
+    {
+        var gate = new Gate();
+        Func<HttpRequestMessage, CancellationToken, Task<HttpResponseMessage?>>? otherwise = OnTokenRequest;
+        OnTokenRequest = async (request, cancellationToken) =>
+        {
+            await gate.Opened.WaitAsync(heedsCancellation ? cancellationToken : CancellationToken.None);
+            return otherwise is null ? null : await otherwise(request, cancellationToken);
+        };
+        return gate;
+    }
+
+    /// <summary>Changes one setting of the account, as a reload of its configuration does.</summary>
+    public void Reload(string setting, string value)
+    {
+        Settings[setting] = value;
+        Settings.Reload();
+    }
+
+    /// <summary>An application whose client "api" calls this Sparkfly.</summary>
+    /// <param name="configure">Settings in code, which win over the configuration.</param>
+    /// <param name="register">What else the application registers.</param>
+    /// <param name="client">What else the client "api" is to be.</param>
+    /// <param name="isQuiet">Logs nothing, where a test makes so many requests that sweeping their log would take long.</param>
+    public TestApp App(
+        Action<SparkflyAuthOptions>? configure = null,
+        Action<IServiceCollection>? register = null,
+        Action<IHttpClientBuilder>? client = null,
+        bool isQuiet = false) =>
+        new(services =>
+        {
+            AddAccount(services, "");
+            if (configure is not null)
+            {
+                services.AddSparkflyAuth(configure);
+            }
+
+            IHttpClientBuilder builder = services.AddHttpClient("api").AddSparkflyAuthHandler().ConfigurePrimaryHttpMessageHandler(() => Api);
+            client?.Invoke(builder);
+            if (isQuiet)
+            {
+                services.AddLogging(static logging => logging.SetMinimumLevel(LogLevel.None));
+            }
+
+            register?.Invoke(services);
+        });
+
+    public void AddAccount(IServiceCollection services, string name) =>
+        services.AddSparkflyAuth(name, Settings).ConfigureAuthClient(auth => auth.ConfigurePrimaryHttpMessageHandler(() => Auth));
+
+    private async Task<HttpResponseMessage> AnswerTokenRequestAsync(HttpRequestMessage request, CancellationToken cancellationToken)
+    {
+        TokenRequests.Increment();
+        return OnTokenRequest is { } hook && await hook(request, cancellationToken) is { } response ? response : Token();
+    }
+
+    private async Task<HttpResponseMessage> AnswerApiRequestAsync(HttpRequestMessage request, CancellationToken cancellationToken)
+    {
+        ApiRequests.Increment();
+        return OnApiRequest is { } hook && await hook(request, cancellationToken) is { } response ? response
+            : Status(IsGood(TokenOf(request)) ? HttpStatusCode.OK : HttpStatusCode.Unauthorized);
+    }
+
+    private sealed class Handler(Func<HttpRequestMessage, CancellationToken, Task<HttpResponseMessage>> answer) : HttpMessageHandler
+    {
+        protected override async Task<HttpResponseMessage> SendAsync(HttpRequestMessage request, CancellationToken cancellationToken)
+        {
+            HttpResponseMessage response = await answer(request, cancellationToken);
+            response.RequestMessage = request;
+            return response;
+        }
+
+        protected override HttpResponseMessage Send(HttpRequestMessage request, CancellationToken cancellationToken) =>
+            SendAsync(request, cancellationToken).GetAwaiter().GetResult();
+    }
+}
+
+/// <summary>Holds others until it is opened.</summary>
+internal sealed class Gate
+{
+    private readonly TaskCompletionSource _opened = new(TaskCreationOptions.RunContinuationsAsynchronously);
+
+    public Task Opened => _opened.Task;
+
+    public void Open() => _opened.TrySetResult();
+}
+
+/// <summary>A number that only grows, and that a test can wait for.</summary>
+internal sealed class Counter
+{
+    private readonly Lock _lock = new();
+    private readonly List<(int Value, TaskCompletionSource Reached)> _waiting = [];
+    private int _value;
+
+    public int Value => Volatile.Read(ref _value);
+
+    public void Increment()
+    {
+        lock (_lock)
+        {
+            _value++;
+            foreach ((int value, TaskCompletionSource reached) in _waiting)
+            {
+                if (_value >= value)
+                {
+                    reached.TrySetResult();
+                }
+            }
+        }
+    }
+
+    /// <summary>Waits, not for ever, until the number is at least this.</summary>
+    public Task Reaches(int value)
+    {
+        lock (_lock)
+        {
+            var reached = new TaskCompletionSource(TaskCreationOptions.RunContinuationsAsynchronously);
+            if (_value >= value)
+            {
+                reached.SetResult();
+            }
+            else
+            {
+                _waiting.Add((value, reached));
+            }
+
+            return reached.Task.WaitAsync(TestApp.Patience);
+        }
+    }
+
+    public override string ToString() => Value.ToString(CultureInfo.InvariantCulture);
+}
