@@ -1,0 +1,235 @@
+using System.Collections.Concurrent;
+using System.Diagnostics;
+using System.Net;
+using Microsoft.Extensions.Options;
+using SparkflyStandIn;
+
+namespace Sparkfly.Auth.Handler.Tests;
+
+/// <summary>Rule 6.6: credentials and tokens appear in no log, scope, exception, trace or <c>ToString()</c>.</summary>
+public class RedactionTests
+{
+    /// <summary>What an application that chose its own redaction of logged headers has said.</summary>
+    public enum Chosen
+    {
+        Nothing,
+        AList,
+        APredicateThatRedactsNothing,
+    }
+
+    /// <summary>Where and when it said it.</summary>
+    public enum Place
+    {
+        ClientBefore,
+        ClientAfter,
+        DefaultsBefore,
+        DefaultsAfter,
+    }
+
+    [Test]
+    public async Task The_log_at_Trace_shows_headers_and_no_secret_whatever_redaction_the_application_chose(
+        [Values] Chosen chosen, [Values] Place place, [Values] bool isOwnRegistration, [Values] Sending sending)
+    {
+        await using StandInServer sparkfly = await Sparkfly.StartAsync();
+        ConcurrentQueue<string> tokens = IssuedTokens(sparkfly);
+        await using var app = new TestApp(services =>
+        {
+            if (place == Place.DefaultsBefore)
+            {
+                services.ConfigureHttpClientDefaults(client => Choose(client, chosen));
+            }
+
+            if (place == Place.ClientBefore)
+            {
+                Choose(services.AddHttpClient("api"), chosen);
+            }
+
+            services.AddSparkflyAuth(options => options.Use(sparkfly))
+                .ConfigureAuthClient(client => Choose(client, place is Place.ClientBefore or Place.ClientAfter ? chosen : Chosen.Nothing));
+            IHttpClientBuilder api = services.AddHttpClient("api");
+            _ = isOwnRegistration ? api.AddSparkflyAuthHandler() : api.AddHttpMessageHandler<SparkflyAuthHandler>();
+            if (place == Place.ClientAfter)
+            {
+                Choose(api, chosen);
+            }
+
+            if (place == Place.DefaultsAfter)
+            {
+                services.ConfigureHttpClientDefaults(client => Choose(client, chosen));
+            }
+        });
+        using HttpClient client = app.Client();
+        using HttpResponseMessage response = await client.GetAs(sending, new Uri(sparkfly.BaseAddress, "offers"));
+        sparkfly.RevokeTokens();
+        using HttpResponseMessage replayed = await client.GetAs(sending, new Uri(sparkfly.BaseAddress, "offers"));
+
+        Assert.That(replayed.StatusCode, Is.EqualTo(HttpStatusCode.OK));
+        Assert.That(tokens, Has.Count.EqualTo(2));
+        string log = string.Join('\n', app.Log);
+        Assert.That(log, Does.Contain("X-Auth-Token").And.Contain("X-Auth-Key"), "the factory does log headers, or this shows nothing");
+        foreach (string secret in (string[])[.. tokens, sparkfly.Options.Key, sparkfly.Options.Identity])
+        {
+            Assert.That(log, Does.Not.Contain(secret));
+        }
+
+        if (chosen != Chosen.Nothing)
+        {
+            Assert.That(log, Does.Contain("IE=Edge"), "what the application chose to see is still shown");
+        }
+    }
+
+    [Test]
+    public async Task What_the_application_redacts_stays_redacted([Values] Sending sending)
+    {
+        await using StandInServer sparkfly = await Sparkfly.StartAsync();
+        await using TestApp app = sparkfly.App(client: static client => client.RedactLoggedHeaders(["X-Private"]));
+        using HttpClient client = app.Client();
+        using var request = new HttpRequestMessage(HttpMethod.Get, "offers") { Headers = { { "X-Private", "its-own-secret" }, { "X-Shown", "shown-value" } } };
+
+        using HttpResponseMessage response = await client.SendAs(sending, request);
+
+        string log = string.Join('\n', app.Log);
+        Assert.That(log, Does.Contain("shown-value").And.Not.Contain("its-own-secret"));
+    }
+
+    [TestCaseSource(nameof(Failures))]
+    public async Task No_failure_shows_a_secret_in_its_exception(Failure failure)
+    {
+        await using StandInServer sparkfly = await Sparkfly.StartAsync();
+        string token = SecretSweep.NewSecret("token");
+        string[] secrets = [token, sparkfly.Options.Key, sparkfly.Options.Identity];
+        failure.Arrange(sparkfly, token);
+        await using TestApp app = sparkfly.App(options => failure.Configure(options, sparkfly));
+        Exception? exception = null;
+        try
+        {
+            using HttpClient client = app.Client();
+            using HttpResponseMessage response = await client.GetAsync("offers");
+        }
+        catch (Exception caught) when (caught is HttpRequestException or OptionsValidationException or InvalidOperationException)
+        {
+            exception = caught;
+        }
+
+        Assert.That(exception, Is.Not.Null);
+        string text = $"{exception} {exception?.InnerException} {string.Join(' ', exception!.Data.Keys.Cast<object>())} {string.Join('\n', app.Log)}";
+        foreach (string secret in secrets)
+        {
+            Assert.That(text, Does.Not.Contain(secret).IgnoreCase);
+        }
+    }
+
+    [Test]
+    public async Task Invalid_options_show_no_value_in_their_exception()
+    {
+        string secret = SecretSweep.NewSecret("key") + "\n";
+        await using var app = new TestApp(services => services.AddSparkflyAuth(options =>
+            (options.Identity, options.Key, options.Scope, options.ForwardedFor) = (secret, secret, secret, secret)));
+
+        OptionsValidationException? exception = Assert.Throws<OptionsValidationException>(() => _ = app.Tokens);
+
+        Assert.That(exception?.ToString(), Does.Contain("Key").And.Not.Contain(secret.Trim()));
+    }
+
+    [Test]
+    public async Task A_token_that_cannot_stand_in_a_header_is_not_shown_in_the_exception()
+    {
+        string secret = SecretSweep.NewSecret("token");
+
+        ArgumentException? exception = Assert.Throws<ArgumentException>(() => _ = new SparkflyToken(secret + "\n", default, default));
+
+        Assert.That(exception?.ToString(), Does.Not.Contain(secret));
+        await Task.CompletedTask;
+    }
+
+    [Test]
+    public async Task No_trace_shows_a_secret_the_platforms_own_included([Values] Sending sending)
+    {
+        await using StandInServer sparkfly = await Sparkfly.StartAsync();
+        ConcurrentQueue<string> tokens = IssuedTokens(sparkfly);
+        var activities = new ConcurrentQueue<string>();
+        using var listener = new ActivityListener
+        {
+            ShouldListenTo = static source => source.Name is "Sparkfly.Auth.Handler" or "System.Net.Http" || source.Name.StartsWith("Experimental.System.Net", StringComparison.Ordinal),
+            Sample = static (ref ActivityCreationOptions<ActivityContext> _) => ActivitySamplingResult.AllDataAndRecorded,
+            ActivityStopped = activity => activities.Enqueue(
+                $"{activity.Source.Name} {activity.DisplayName} {activity.Status} {activity.StatusDescription} {string.Join(' ', activity.TagObjects)} " +
+                $"{string.Join(' ', activity.Baggage)} {activity.TraceStateString} {string.Join(' ', activity.Events.Select(static e => e.Name + string.Join(' ', e.Tags)))}"),
+        };
+        ActivitySource.AddActivityListener(listener);
+        await using TestApp app = sparkfly.App();
+        using HttpClient client = app.Client();
+
+        using HttpResponseMessage response = await client.GetAs(sending, "offers");
+        sparkfly.RevokeTokens();
+        using HttpResponseMessage replayed = await client.GetAs(sending, "offers");
+
+        string text = string.Join('\n', activities);
+        Assert.That(text, Does.Contain("System.Net.Http ").And.Contain(sparkfly.BaseAddress.Authority), "the platform's were heard");
+        Assert.That(text, Does.Contain("Sparkfly.Auth.Handler "), "ours was heard");
+        foreach (string secret in (string[])[.. tokens, sparkfly.Options.Key, sparkfly.Options.Identity])
+        {
+            Assert.That(text, Does.Not.Contain(secret));
+        }
+    }
+
+    private static IEnumerable<Failure> Failures() =>
+    [
+        new("rejected", static (s, _) => s.OnTokenRequest = Answer(401, """{"error": "Invalid credentials"}""")),
+        new("echoed key", static (s, _) => s.OnTokenRequest = Answer(401, $$"""{"error": "key {{s.Options.Key}} of {{s.Options.Identity}} is unknown"}""")),
+        new("cut echo", static (s, _) => s.OnTokenRequest = Answer(403, $$"""{"error": "key {{s.Options.Key[..12]}}... is unknown"}""")),
+        new("not found", static (s, _) => s.OnTokenRequest = s.OnApiRequest = Answer(404, "")),
+        new("redirect with the key in it", static (s, _) => s.OnTokenRequest = context =>
+        {
+            context.RedirectTo(302, $"https://evil.example/{s.Options.Key}?{s.Options.Identity}");
+            return Task.FromResult(true);
+        }),
+        new("overloaded", static (s, _) => s.OnTokenRequest = Answer(503, "")),
+        new("no token", static (s, _) => s.OnTokenRequest = Answer(204, null)),
+        new("two tokens", static (s, token) => s.OnTokenRequest = AnswerToken(204, token, token)),
+        new("a token that cannot stand in a header", static (s, token) => s.OnTokenRequest = AnswerToken(204, token + " x")),
+        new("a token in a failure", static (s, token) => s.OnTokenRequest = AnswerToken(500, token)),
+        new("no connection", static (_, _) => { }) { Configure = static (options, _) => options.AuthEndpoint = new Uri("http://127.0.0.1:1/auth") },
+        new("invalid options", static (_, _) => { }) { Configure = static (options, _) => options.Key += "\r\nX-Evil: 1" },
+    ];
+
+    private static Func<Microsoft.AspNetCore.Http.HttpContext, Task<bool>> Answer(int status, string? body) => async context =>
+    {
+        context.Response.StatusCode = status;
+        if (!string.IsNullOrEmpty(body))
+        {
+            await context.Response.BodyWriter.WriteAsync(System.Text.Encoding.UTF8.GetBytes(body));
+        }
+
+        return true;
+    };
+
+    private static Func<Microsoft.AspNetCore.Http.HttpContext, Task<bool>> AnswerToken(int status, params string[] tokens) => context =>
+    {
+        context.Response.StatusCode = status;
+        context.Response.Headers["X-Auth-Token"] = tokens;
+        return Task.FromResult(true);
+    };
+
+    private static ConcurrentQueue<string> IssuedTokens(StandInServer sparkfly)
+    {
+        var tokens = new ConcurrentQueue<string>();
+        sparkfly.TokenIssued = token => tokens.Enqueue(SecretSweep.Secret(token));
+        return tokens;
+    }
+
+    private static IHttpClientBuilder Choose(IHttpClientBuilder client, Chosen chosen) => chosen switch
+    {
+        Chosen.AList => client.RedactLoggedHeaders(["X-Something-Else"]),
+        Chosen.APredicateThatRedactsNothing => client.RedactLoggedHeaders(static _ => false),
+        _ => client,
+    };
+
+    /// <summary>A way in which a first request fails.</summary>
+    public sealed record Failure(string Name, Action<StandInServer, string> Arrange)
+    {
+        public Action<SparkflyAuthOptions, StandInServer> Configure { get; init; } = static (_, _) => { };
+
+        public override string ToString() => Name;
+    }
+}

@@ -1,0 +1,186 @@
+using System.Collections.Concurrent;
+using System.Net;
+using Microsoft.AspNetCore.Http;
+using Microsoft.Extensions.Configuration;
+using SparkflyStandIn;
+
+namespace Sparkfly.Auth.Handler.Tests;
+
+/// <summary>Rule 6.4: the token request follows no redirect and keeps no cookies, whatever its pipeline is made of; the key goes nowhere else.</summary>
+public class TokenRequestSafetyTests
+{
+    [Test]
+    public async Task The_token_request_follows_no_redirect_and_the_failure_says_where_it_led(
+        [Values(301, 302, 303, 307, 308)] int status, [Values] Primary primary, [Values] bool isCleared)
+    {
+        await using StandInServer sparkfly = await Sparkfly.StartAsync();
+        await using RecordingServer other = await RecordingServer.StartAsync();
+        other.Answer = AnswerWithToken;
+        RedirectTokenRequests(sparkfly, other.Address.AbsoluteUri, status);
+        await using TestApp app = App(sparkfly, client => Clear(client.Use(primary), isCleared));
+
+        SparkflyAuthenticationException? exception = await Assert.ThrowsAsync<SparkflyAuthenticationException>(async () => await app.Tokens.GetTokenAsync());
+
+        Assert.That(other.Requests, Is.Empty);
+        Assert.That((int?)exception?.AuthStatusCode, Is.EqualTo(status));
+        Assert.That(exception?.Message, Does.Contain(other.Address.Root()).And.Contain("redirect"));
+    }
+
+    [Test]
+    public async Task The_token_request_follows_no_redirect_within_the_origin_either([Values] Primary primary)
+    {
+        await using StandInServer sparkfly = await Sparkfly.StartAsync();
+        RedirectTokenRequests(sparkfly, "/elsewhere", 307);
+        await using TestApp app = App(sparkfly, client => client.Use(primary));
+
+        await Assert.ThrowsAsync<SparkflyAuthenticationException>(async () => await app.Tokens.GetTokenAsync());
+
+        Assert.That(sparkfly.ApiRequests, Is.Zero);
+    }
+
+    [Test]
+    public async Task The_token_request_keeps_no_cookies_even_of_a_container_that_the_application_has_filled(
+        [Values] Primary primary, [Values] bool isFilled, [Values] bool isCleared)
+    {
+        await using StandInServer sparkfly = await Sparkfly.StartAsync();
+        ConcurrentQueue<Seen> seen = Record(sparkfly);
+        var cookies = new CookieContainer();
+        if (isFilled)
+        {
+            cookies.Add(sparkfly.BaseAddress, new Cookie("affinity", "node-7"));
+        }
+
+        await using TestApp app = App(sparkfly, client => Clear(
+            primary switch
+            {
+                Primary.Sockets => client.ConfigurePrimaryHttpMessageHandler(() => new SocketsHttpHandler { UseCookies = true, CookieContainer = cookies }),
+                Primary.HttpClientHandler => client.ConfigurePrimaryHttpMessageHandler(() => new HttpClientHandler { UseCookies = true, CookieContainer = cookies }),
+                _ => client,
+            },
+            isCleared));
+
+        await app.Tokens.GetTokenAsync();
+        app.Time.Advance(TimeSpan.FromDays(1));
+        await app.Tokens.GetTokenAsync();
+
+        Assert.That(seen.Select(static s => s.Headers.ContainsKey("Cookie")), Is.EqualTo((bool[])[false, false]));
+    }
+
+    [Test]
+    public async Task A_handler_of_ConfigureAuthClient_that_follows_redirects_by_itself_arrives_without_the_key_and_its_answer_is_not_taken(
+        [Values] Following following)
+    {
+        await using StandInServer sparkfly = await Sparkfly.StartAsync();
+        await using RecordingServer other = await RecordingServer.StartAsync();
+        other.Answer = AnswerWithToken;
+        RedirectTokenRequests(sparkfly, other.Address.AbsoluteUri, 307);
+        await using TestApp app = App(sparkfly, client => client.AddHttpMessageHandler(() => new RedirectingHandler(following)));
+
+        SparkflyAuthenticationException? exception = await Assert.ThrowsAsync<SparkflyAuthenticationException>(async () => await app.Tokens.GetTokenAsync());
+
+        Assert.That(exception?.Message, Does.Contain(other.Address.Root()).And.Contain("redirect").And.Contain("ConfigureAuthClient"));
+        Assert.That(other.Requests, Has.Count.EqualTo(1));
+        Assert.That(other.Requests[0].Headers.Keys, Has.None.EqualTo("X-Auth-Key").And.None.EqualTo("X-Auth-Identity"));
+    }
+
+    [Test]
+    public async Task An_unknown_primary_handler_that_follows_by_itself_is_found_out_and_given_the_key_no_more()
+    {
+        await using StandInServer sparkfly = await Sparkfly.StartAsync();
+        await using RecordingServer other = await RecordingServer.StartAsync();
+        other.Answer = AnswerWithToken;
+        RedirectTokenRequests(sparkfly, other.Address.AbsoluteUri, 307);
+        using var unknown = new UnknownFollowingHandler();
+        await using TestApp app = App(sparkfly, client => client.ConfigurePrimaryHttpMessageHandler(() => unknown));
+
+        await Assert.ThrowsAsync<SparkflyAuthenticationException>(async () => await app.Tokens.GetTokenAsync());
+        sparkfly.OnTokenRequest = null;
+        app.Time.Advance(TimeSpan.FromHours(1));
+        SparkflyAuthenticationException? refused = await Assert.ThrowsAsync<SparkflyAuthenticationException>(async () => await app.Tokens.GetTokenAsync());
+
+        Assert.That(refused?.Message, Does.Contain(nameof(UnknownFollowingHandler)));
+        Assert.That(unknown.Requests, Is.EqualTo(1), "it was not asked again");
+        Assert.That(app.Log.Count(static e => e.StartsWith("[Critical] Sparkfly.Auth.Handler[33]", StringComparison.Ordinal)), Is.EqualTo(1));
+    }
+
+    [Test]
+    public async Task An_auth_endpoint_that_changes_while_a_token_request_is_on_its_way_is_no_redirect()
+    {
+        await using StandInServer wrong = await Sparkfly.StartAsync();
+        await using StandInServer right = await Sparkfly.StartAsync(o => o with { Identity = wrong.Options.Identity, Key = wrong.Options.Key });
+        var arrived = new TaskCompletionSource();
+        var mayAnswer = new TaskCompletionSource();
+        wrong.OnTokenRequest = async context =>
+        {
+            arrived.TrySetResult();
+            await mayAnswer.Task;
+            context.Response.StatusCode = 503;
+            return true;
+        };
+        IConfigurationRoot configuration = new ConfigurationBuilder().AddInMemoryCollection(new Dictionary<string, string?>
+        {
+            ["BaseAddress"] = wrong.BaseAddress.AbsoluteUri,
+            ["Identity"] = wrong.Options.Identity,
+            ["Key"] = wrong.Options.Key,
+        }).Build();
+        await using var app = new TestApp(services =>
+        {
+            services.AddSparkflyAuth(configuration);
+        });
+        Task<SparkflyToken> waiting = app.Tokens.GetTokenAsync().AsTask();
+        await arrived.Task.WaitAsync(TestApp.Patience);
+
+        configuration["BaseAddress"] = right.BaseAddress.AbsoluteUri;
+        configuration.Reload();
+        mayAnswer.SetResult();
+        SparkflyToken token = await waiting.WaitAsync(TestApp.Patience);
+
+        Assert.That(right.IsGood(token.Value), Is.True, "the right one was asked, through the same pipeline");
+        Assert.That(app.Log.Count(static e => e.StartsWith("[Critical]", StringComparison.Ordinal)), Is.Zero);
+    }
+
+    [Test]
+    public async Task Credentials_are_on_the_token_request_alone([Values] Sending sending)
+    {
+        await using StandInServer sparkfly = await Sparkfly.StartAsync();
+        ConcurrentQueue<Seen> asked = Record(sparkfly);
+        ConcurrentQueue<Seen> called = sparkfly.Record(static _ => false);
+        await using TestApp app = sparkfly.App();
+        using HttpClient client = app.Client();
+
+        using HttpResponseMessage response = await client.GetAs(sending, "offers");
+
+        Assert.That(asked.Single().Headers, Does.ContainKey("X-Auth-Key").And.ContainKey("X-Auth-Identity").And.Not.ContainKey("X-Auth-Token"));
+        Assert.That(called.Single().Headers.Keys, Has.None.EqualTo("X-Auth-Key").And.None.EqualTo("X-Auth-Identity"));
+    }
+
+    private static void RedirectTokenRequests(StandInServer sparkfly, string location, int status) => sparkfly.OnTokenRequest = context =>
+    {
+        context.RedirectTo(status, location);
+        return Task.FromResult(true);
+    };
+
+    private static ConcurrentQueue<Seen> Record(StandInServer sparkfly)
+    {
+        var seen = new ConcurrentQueue<Seen>();
+        sparkfly.OnTokenRequest = async context =>
+        {
+            seen.Enqueue(await Seen.OfAsync(context));
+            return false;
+        };
+        return seen;
+    }
+
+    private static Task AnswerWithToken(HttpContext context)
+    {
+        context.Response.Headers["X-Auth-Token"] = SecretSweep.NewSecret("token");
+        context.Response.StatusCode = 204;
+        return Task.CompletedTask;
+    }
+
+    private static IHttpClientBuilder Clear(IHttpClientBuilder client, bool isCleared) =>
+        isCleared ? client.ConfigureAdditionalHttpMessageHandlers(static (handlers, _) => handlers.Clear()) : client;
+
+    private static TestApp App(StandInServer sparkfly, Action<IHttpClientBuilder> authClient) =>
+        new(services => services.AddSparkflyAuth(options => options.Use(sparkfly)).ConfigureAuthClient(authClient));
+}
