@@ -1,0 +1,448 @@
+using System.Net;
+using System.Net.Http.Json;
+using Microsoft.AspNetCore.Http;
+using SparkflyStandIn;
+
+namespace Sparkfly.Auth.Handler.Tests;
+
+/// <summary>Rule 4.4: the second send has exactly the bytes of the first, or does not happen.</summary>
+public class BodyReplayTests
+{
+    private static readonly bool[] s_bothWays = [true, false];
+
+    private static IEnumerable<TestCaseData> EveryBodyBothWays() =>
+        from body in Bodies.All
+        from isAsync in s_bothWays
+        where isAsync || body.CanBeSentSynchronously
+        select new TestCaseData(body, isAsync).SetArgDisplayNames(body.Name, isAsync ? "async" : "sync");
+
+    /// <summary>Rule 4.4.</summary>
+    [TestCaseSource(nameof(EveryBodyBothWays))]
+    public async Task Every_body_is_sent_again_byte_for_byte_as_a_bare_client_sends_it(object what, bool isAsync)
+    {
+        var body = (Body)what;
+        await using StandInServer server = await Sparkfly.StartAsync();
+        Uploads uploads = Uploads.At(server);
+        Upload bare = await SendBareAsync(server, uploads, body, isAsync);
+        using var probe = new Probe();
+        await using TestApp app = await WarmAppAsync(server, client: b => b.AddHttpMessageHandler(() => probe));
+        using HttpClient client = app.Client();
+        using HttpContent content = body.Make();
+        using var request = new HttpRequestMessage(HttpMethod.Post, "offers") { Content = content };
+
+        server.RevokeTokens();
+        using HttpResponseMessage response = await client.SendAsync(request, isAsync);
+
+        Assert.That(response.StatusCode, Is.EqualTo(HttpStatusCode.OK));
+        Assert.That(uploads.All, Is.EqualTo(new[] { bare, bare }), "the rejected send and the second one, each as the bare client's");
+        Assert.That(request.Content, Is.SameAs(content), "the caller's own body is back on the message");
+        Assert.That(server.TokenRequests, Is.EqualTo(2));
+    }
+
+    /// <summary>Rule 4.4: what can be read again is not kept.</summary>
+    [TestCaseSource(nameof(EveryBodyBothWays))]
+    public async Task What_can_be_read_again_stays_the_very_object_while_it_is_sent_and_anything_else_is_kept(object what, bool isAsync)
+    {
+        var body = (Body)what;
+        await using StandInServer server = await Sparkfly.StartAsync();
+        using var probe = new Probe();
+        await using TestApp app = await WarmAppAsync(server, client: b => b.AddHttpMessageHandler(() => probe));
+        using HttpClient client = app.Client();
+        using HttpContent content = body.Make();
+        using var request = new HttpRequestMessage(HttpMethod.Post, "offers") { Content = content };
+
+        using HttpResponseMessage response = await client.SendAsync(request, isAsync);
+
+        Assert.That(probe.Bodies.Single(), body.IsReadAgain ? Is.SameAs(content) : Is.TypeOf<ReplayableContent>());
+        Assert.That(request.Content, Is.SameAs(content));
+    }
+
+    /// <summary>Rule 4.4: <c>MaxReplayBodySize</c>.</summary>
+    [Test]
+    public async Task A_body_of_up_to_MaxReplayBodySize_is_sent_again_and_beyond_that_the_caller_gets_the_401_and_the_next_request_a_new_token(
+        [Values] bool isAsync, [Values] bool isLengthKnown, [Values(0, 9_000, 20_000)] int limit, [Values(-1, 0, 1)] int more)
+    {
+        int length = Math.Max(limit + more, 1);
+        bool fits = length <= limit;
+        byte[] bytes = Bodies.Bytes(length);
+        await using StandInServer server = await Sparkfly.StartAsync();
+        Uploads uploads = Uploads.At(server);
+        await using TestApp app = await WarmAppAsync(server, options => options.MaxReplayBodySize = limit);
+        using HttpClient client = app.Client();
+        using HttpContent content = isLengthKnown
+            ? new OwnContent((_, stream) => stream.Write(bytes), length)
+            : new StreamContent(new OneWayStream(bytes));
+        using var request = new HttpRequestMessage(HttpMethod.Post, "offers") { Content = content };
+
+        server.RevokeTokens();
+        using HttpResponseMessage response = await client.SendAsync(request, isAsync);
+
+        Assert.That(response.StatusCode, Is.EqualTo(fits ? HttpStatusCode.OK : HttpStatusCode.Unauthorized));
+        Assert.That(uploads.All.Select(u => u.Sha256), Is.EqualTo(Enumerable.Repeat(Upload.Digest(bytes), fits ? 2 : 1)));
+        Assert.That(request.Content, Is.SameAs(content));
+        if (!fits)
+        {
+            Assert.That(await response.Content.ReadAsStringAsync(), Does.Contain("Invalid authentication token"), "the 401 itself, whole");
+            using HttpResponseMessage next = await client.GetAsync("offers").WaitAsync(TestApp.Patience);
+            Assert.That(next.StatusCode, Is.EqualTo(HttpStatusCode.OK));
+            Assert.That((server.ApiRequests, server.TokenRequests), Is.EqualTo((2, 2)), "the next request has the new token at its first attempt");
+        }
+    }
+
+    /// <summary>Rule 4.4: memory is bounded by <c>MaxReplayBodySize</c>.</summary>
+    [Test]
+    public void No_more_memory_than_MaxReplayBodySize_is_held_of_a_long_one_way_stream()
+    {
+        const int Limit = 3_000_000;
+        const long Long = 50_000_000;
+        using var content = new StreamContent(new OneWayStream(Bodies.Bytes(100_000), Long));
+        using ReplayableContent kept = ReplayableContent.Of(content, Limit)!;
+
+        // Synchronously, so that every allocation is this thread's.
+        long before = GC.GetAllocatedBytesForCurrentThread();
+        kept.CopyTo(Stream.Null, null, CancellationToken.None);
+        long allocated = GC.GetAllocatedBytesForCurrentThread() - before;
+
+        Assert.That(kept.IsComplete, Is.False);
+        Assert.That(allocated, Is.LessThan(3 * Limit), "the last buffer has the limit's length, those before it half of the next one's");
+    }
+
+    /// <summary>Rule 4.4, with several requests in flight.</summary>
+    [Test]
+    public async Task Concurrent_requests_are_each_sent_again_with_their_own_body([Values] bool isAsync)
+    {
+        const int Requests = 24;
+        await using StandInServer server = await Sparkfly.StartAsync();
+        Uploads uploads = Uploads.At(server);
+        await using TestApp app = await WarmAppAsync(server);
+        using HttpClient client = app.Client();
+        string Text(int n) => $"{n}:" + new string((char)('a' + n), 20_000);
+
+        server.RevokeTokens();
+        HttpStatusCode[] statuses = await Task.WhenAll(Enumerable.Range(0, Requests).Select(async n =>
+        {
+            using var request = new HttpRequestMessage(HttpMethod.Post, $"offers/{n}")
+            {
+                Content = new StreamContent(new OneWayStream(System.Text.Encoding.UTF8.GetBytes(Text(n)))),
+            };
+            using HttpResponseMessage response = await client.SendAsync(request, isAsync);
+            return response.StatusCode;
+        }));
+
+        Assert.That(statuses, Is.All.EqualTo(HttpStatusCode.OK));
+        Assert.That(server.TokenRequests, Is.EqualTo(2));
+        for (int n = 0; n < Requests; n++)
+        {
+            Assert.That(
+                uploads.Of($"/v1.0/offers/{n}").Select(u => u.Sha256).Distinct(),
+                Is.EqualTo(new[] { Upload.Digest(System.Text.Encoding.UTF8.GetBytes(Text(n))) }),
+                $"request {n}");
+        }
+    }
+
+    /// <summary>Rule 4.4: what was kept serves every further send of the pipeline, not only ours.</summary>
+    [Test]
+    public async Task A_retry_between_the_handler_and_the_network_sends_the_kept_body_as_often_as_it_likes([Values] bool isAsync)
+    {
+        byte[] bytes = Bodies.Bytes(30_000);
+        await using StandInServer server = await Sparkfly.StartAsync();
+        var uploads = new Uploads();
+        int calls = 0;
+        server.OnApiRequest = async context =>
+        {
+            await uploads.ReceiveAsync(context);
+            if (Interlocked.Increment(ref calls) % 2 == 1)
+            {
+                context.Response.StatusCode = StatusCodes.Status503ServiceUnavailable;
+                return true;
+            }
+
+            return false;
+        };
+        await using TestApp app = await WarmAppAsync(server, client: b => b.AddHttpMessageHandler(() => new RetryOnce()));
+        using HttpClient client = app.Client();
+        using var request = new HttpRequestMessage(HttpMethod.Post, "offers") { Content = new StreamContent(new OneWayStream(bytes)) };
+
+        server.RevokeTokens();
+        using HttpResponseMessage response = await client.SendAsync(request, isAsync);
+
+        Assert.That(response.StatusCode, Is.EqualTo(HttpStatusCode.OK));
+        Assert.That(uploads.All.Select(u => u.Sha256), Is.EqualTo(Enumerable.Repeat(Upload.Digest(bytes), 4)), "503, 401, 503, 200");
+        Assert.That(server.TokenRequests, Is.EqualTo(2));
+    }
+
+    /// <summary>Rule 4.4, where a handler below sends the body twice at one time (hedging).</summary>
+    [Test]
+    public async Task A_body_that_is_read_twice_at_one_time_is_never_sent_again_by_halves()
+    {
+        var firstMayEnd = new TaskCompletionSource();
+        using var original = new OwnAsyncContent(async (time, stream) =>
+        {
+            await stream.WriteAsync("half"u8.ToArray());
+            await (time == 1 ? firstMayEnd.Task : new TaskCompletionSource().Task);
+            await stream.WriteAsync(" and half"u8.ToArray());
+        });
+        using ReplayableContent kept = ReplayableContent.Of(original, 1000)!;
+
+        Task first = kept.CopyToAsync(Stream.Null);
+        _ = kept.CopyToAsync(Stream.Null);
+        firstMayEnd.SetResult();
+        await first.WaitAsync(TestApp.Patience);
+        using var again = new MemoryStream();
+        await kept.CopyToAsync(again).WaitAsync(TestApp.Patience);
+
+        Assert.That(System.Text.Encoding.UTF8.GetString(again.ToArray()), Is.EqualTo("half and half"));
+    }
+
+    /// <summary>Rule 4.4: what is kept is written as its content writes it; a connection of HTTP/2 takes no synchronous write.</summary>
+    [Test]
+    public async Task What_a_content_writes_the_old_asynchronous_way_stays_asynchronous_while_it_is_kept()
+    {
+        using var original = new OwnAsyncContent(static (_, stream) => Task.Factory.FromAsync(stream.BeginWrite, stream.EndWrite, new byte[10], 0, 10, null));
+        using ReplayableContent kept = ReplayableContent.Of(original, 1000)!;
+        var connection = new Moq.Mock<Stream>(Moq.MockBehavior.Strict);
+        connection.Setup(c => c.WriteAsync(Moq.It.IsAny<ReadOnlyMemory<byte>>(), Moq.It.IsAny<CancellationToken>())).Returns(() => default(ValueTask));
+
+        await kept.CopyToAsync(connection.Object).WaitAsync(TestApp.Patience);
+
+        Assert.That(kept.IsComplete, Is.True);
+    }
+
+    /// <summary>Rule 4.4: a body that broke off is not taken for a whole one.</summary>
+    [Test]
+    public async Task A_body_that_breaks_off_is_not_taken_for_a_whole_one([Values] bool isAsync)
+    {
+        using var original = new OwnContent(static (time, stream) =>
+        {
+            stream.Write("half"u8);
+            if (time == 1)
+            {
+                throw new IOException("the source is gone");
+            }
+        });
+        using ReplayableContent kept = ReplayableContent.Of(original, 1000)!;
+
+        Assert.That(
+            async () =>
+            {
+                if (isAsync)
+                {
+                    await kept.CopyToAsync(Stream.Null);
+                }
+                else
+                {
+                    kept.CopyTo(Stream.Null, null, CancellationToken.None);
+                }
+            },
+            Throws.InstanceOf<HttpRequestException>());
+        Assert.That(kept.IsComplete, Is.False);
+    }
+
+    /// <summary>Rule 4.4: a message that is sent a second time by its owner is sent again on a 401 as the first time.</summary>
+    [Test]
+    public async Task A_seekable_stream_that_has_been_sent_before_is_still_read_again([Values] bool isAsync)
+    {
+        byte[] bytes = Bodies.Bytes(50_000);
+        await using StandInServer server = await Sparkfly.StartAsync();
+        Uploads uploads = Uploads.At(server);
+        await using TestApp app = await WarmAppAsync(server, options => options.MaxReplayBodySize = 0);
+        using HttpClient client = app.Client();
+        using var content = new StreamContent(new MemoryStream(bytes));
+        for (int n = 0; n < 2; n++)
+        {
+            if (n == 1)
+            {
+                server.RevokeTokens();
+            }
+
+            using var request = new HttpRequestMessage(HttpMethod.Post, "offers") { Content = content };
+            using HttpResponseMessage response = await client.SendAsync(request, isAsync);
+            request.Content = null;
+            Assert.That(response.StatusCode, Is.EqualTo(HttpStatusCode.OK), $"request {n}");
+        }
+
+        Assert.That(uploads.All.Select(u => u.Sha256), Is.EqualTo(Enumerable.Repeat(Upload.Digest(bytes), 3)));
+    }
+
+    /// <summary>Rule 4.4: to look at a stream takes nothing from whoever has looked at it before, or looks at it after.</summary>
+    [Test]
+    public async Task A_stream_that_others_look_at_as_well_is_sent_again_all_the_same([Values] bool isAskedForBefore)
+    {
+        byte[] bytes = Bodies.Bytes(5000);
+        await using StandInServer server = await Sparkfly.StartAsync();
+        Uploads uploads = Uploads.At(server);
+        await using TestApp app = await WarmAppAsync(server);
+        using HttpClient client = app.Client();
+        using var content = new StreamContent(new MemoryStream(bytes));
+        using var request = new HttpRequestMessage(HttpMethod.Post, "offers") { Content = content };
+        if (isAskedForBefore)
+        {
+            await content.ReadAsStreamAsync();
+        }
+
+        server.RevokeTokens();
+        using HttpResponseMessage response = await client.SendAsync(request, isAsync: true);
+
+        Assert.That(response.StatusCode, Is.EqualTo(HttpStatusCode.OK));
+        Assert.That(uploads.All.Select(u => u.Sha256), Is.EqualTo(Enumerable.Repeat(Upload.Digest(bytes), 2)));
+        Assert.That((isAskedForBefore ? await content.ReadAsStreamAsync() : content.ReadAsStream()).Length, Is.EqualTo(bytes.Length));
+    }
+
+    /// <summary>Rule 4.4: the caller's own body is back on the message when the send has failed, too.</summary>
+    [Test]
+    public async Task The_callers_own_body_is_back_on_the_message_after_a_failure([Values] bool isAsync)
+    {
+        await using StandInServer server = await Sparkfly.StartAsync();
+        server.OnApiRequest = static context =>
+        {
+            context.Abort();
+            return Task.FromResult(true);
+        };
+        await using TestApp app = await WarmAppAsync(server);
+        using HttpClient client = app.Client();
+        using JsonContent content = JsonContent.Create(new Once<int>([1, 2, 3]));
+        using var request = new HttpRequestMessage(HttpMethod.Post, "offers") { Content = content };
+
+        Assert.That(() => client.SendAsync(request, isAsync), Throws.InstanceOf<HttpRequestException>());
+        Assert.That(request.Content, Is.SameAs(content));
+    }
+
+    /// <summary>Rule 4.4: a server that answers before it has read the body, HTTP/1.1.</summary>
+    [Test]
+    public async Task An_early_401_leads_to_the_whole_body_or_none_over_HTTP_1([Values] bool isAsync, [Values] bool isSeekable) =>
+        await EarlyAnswerAsync(HttpVersion.Version11, isAsync, isSeekable);
+
+    /// <summary>Rule 4.4: a server that answers before it has read the body, HTTP/2.</summary>
+    [Test]
+    public async Task An_early_401_leads_to_the_whole_body_or_none_over_HTTP_2([Values] bool isSeekable) =>
+        await EarlyAnswerAsync(HttpVersion.Version20, isAsync: true, isSeekable);
+
+    /// <summary>
+    /// Rule 4.4: a kept body is sent as it would be without the handler. Over HTTP/2 the platform returns no answer before a body of its own
+    /// kinds has left, since its stream is the caller's again then.
+    /// </summary>
+    [Test]
+    public async Task An_early_answer_over_HTTP_2_is_returned_when_the_body_has_left()
+    {
+        await using StandInServer server = await Sparkfly.StartAsync(
+            static o => o with { Protocols = Microsoft.AspNetCore.Server.Kestrel.Core.HttpProtocols.Http2 });
+        var answered = new TaskCompletionSource();
+        server.OnApiRequest = async context =>
+        {
+            await context.Response.StartAsync();
+            answered.SetResult();
+            await context.Request.Body.CopyToAsync(Stream.Null);
+            return true;
+        };
+        await using var app = new TestApp(services =>
+        {
+            services.AddSparkflyAuth(options => options.Use(server))
+                .ConfigureAuthClient(static b => b.AddHttpMessageHandler(static () => new Speak(HttpVersion.Version20)));
+            services.AddHttpClient("api").AddSparkflyAuthHandler().AddHttpMessageHandler(static () => new Speak(HttpVersion.Version20));
+        });
+        using HttpClient client = app.Client();
+        var mayEnd = new TaskCompletionSource(TaskCreationOptions.RunContinuationsAsynchronously);
+        var body = new OneWayStream(Bodies.Bytes(100)) { MayEnd = mayEnd.Task };
+        using var request = new HttpRequestMessage(HttpMethod.Post, "offers") { Content = new StreamContent(body) };
+
+        Task<bool> hadEnded = HadEndedAsync();
+        await answered.Task.WaitAsync(TestApp.Patience);
+        mayEnd.SetResult();
+
+        Assert.That(await hadEnded.WaitAsync(TestApp.Patience), Is.True, "or the caller has its stream back while it is still being read");
+
+        async Task<bool> HadEndedAsync()
+        {
+            using HttpResponseMessage response = await client.SendAsync(request, HttpCompletionOption.ResponseHeadersRead);
+            return mayEnd.Task.IsCompleted;
+        }
+    }
+
+    private static async Task EarlyAnswerAsync(Version version, bool isAsync, bool isSeekable)
+    {
+        // More than the buffers of both ends of the connection, and of the stream, hold.
+        byte[] bytes = Bodies.Bytes(6_000_000);
+        bool isHttp2 = version == HttpVersion.Version20;
+        await using StandInServer server = await Sparkfly.StartAsync(o => isHttp2 ? o with { Protocols = Microsoft.AspNetCore.Server.Kestrel.Core.HttpProtocols.Http2 } : o);
+        var uploads = new Uploads();
+        server.OnApiRequest = async context =>
+        {
+            if (server.IsGood(context.Request.Headers["X-Auth-Token"].ToString()))
+            {
+                await uploads.ReceiveAsync(context);
+            }
+
+            return false;
+        };
+        await using var app = new TestApp(services =>
+        {
+            services.AddSparkflyAuth(options =>
+            {
+                options.Use(server);
+                options.MaxReplayBodySize = 10_000_000;
+            }).ConfigureAuthClient(b => b.AddHttpMessageHandler(() => new Speak(version)));
+            services.AddHttpClient("api").AddSparkflyAuthHandler().AddHttpMessageHandler(() => new Speak(version));
+        });
+        await app.Tokens.GetTokenAsync();
+        using HttpClient client = app.Client();
+        using var content = new StreamContent(isSeekable ? new MemoryStream(bytes) : new OneWayStream(bytes));
+        using var request = new HttpRequestMessage(HttpMethod.Post, "offers") { Content = content };
+
+        server.RevokeTokens();
+        using HttpResponseMessage response = await client.SendAsync(request, isAsync);
+
+        bool isSentAgain = response.StatusCode == HttpStatusCode.OK;
+        Assert.That(response.Version, Is.EqualTo(version));
+        Assert.That(isSentAgain || response.StatusCode == HttpStatusCode.Unauthorized, $"{response.StatusCode}");
+        Assert.That(isSentAgain || !isSeekable, "what can be read again is sent again");
+        Assert.That(uploads.All.Select(u => u.Sha256), Is.EqualTo(Enumerable.Repeat(Upload.Digest(bytes), isSentAgain ? 1 : 0)), $"{response.StatusCode}");
+        Assert.That(request.Content, Is.SameAs(content));
+    }
+
+    /// <summary>An application with a token.</summary>
+    private static async Task<TestApp> WarmAppAsync(
+        StandInServer server, Action<SparkflyAuthOptions>? configure = null, Action<IHttpClientBuilder>? client = null)
+    {
+        TestApp app = server.App(configure, client);
+        await app.Tokens.GetTokenAsync();
+        return app;
+    }
+
+    /// <summary>Sends it without the handler, forgets it, and returns what the server received.</summary>
+    private static async Task<Upload> SendBareAsync(StandInServer server, Uploads uploads, Body body, bool isAsync)
+    {
+        using var client = new HttpClient(new SocketsHttpHandler { UseCookies = false }) { BaseAddress = server.BaseAddress };
+        using var request = new HttpRequestMessage(HttpMethod.Post, "offers") { Content = body.Make() };
+        using HttpResponseMessage response = await client.SendAsync(request, isAsync);
+        Upload upload = uploads.All.Single();
+        uploads.Forget();
+        return upload;
+    }
+
+    /// <summary>Sends a message once more where the answer is 503.</summary>
+    private sealed class RetryOnce : DelegatingHandler
+    {
+        protected override async Task<HttpResponseMessage> SendAsync(HttpRequestMessage request, CancellationToken cancellationToken)
+        {
+            HttpResponseMessage response = await base.SendAsync(request, cancellationToken);
+            return response.StatusCode == HttpStatusCode.ServiceUnavailable ? await base.SendAsync(request, cancellationToken) : response;
+        }
+
+        protected override HttpResponseMessage Send(HttpRequestMessage request, CancellationToken cancellationToken)
+        {
+            HttpResponseMessage response = base.Send(request, cancellationToken);
+            return response.StatusCode == HttpStatusCode.ServiceUnavailable ? base.Send(request, cancellationToken) : response;
+        }
+    }
+
+    /// <summary>Has messages sent in one version of HTTP, and no other.</summary>
+    private sealed class Speak(Version version) : DelegatingHandler
+    {
+        protected override Task<HttpResponseMessage> SendAsync(HttpRequestMessage request, CancellationToken cancellationToken)
+        {
+            request.Version = version;
+            request.VersionPolicy = HttpVersionPolicy.RequestVersionExact;
+            return base.SendAsync(request, cancellationToken);
+        }
+    }
+}
