@@ -6,6 +6,7 @@ using SparkflyStandIn;
 namespace Sparkfly.Auth.Handler.Tests;
 
 /// <summary>Rule 4.4, for contents that nobody thought of.</summary>
+[Category("Long")]
 public class BodyPropertyTests
 {
     private const int Limit = 40_000;

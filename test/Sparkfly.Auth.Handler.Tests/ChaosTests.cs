@@ -12,6 +12,7 @@ namespace Sparkfly.Auth.Handler.Tests;
 /// <remarks>
 /// <c>SPARKFLY_CHAOS_REQUESTS</c> makes it longer, <c>SPARKFLY_CHAOS_SEED</c> replays what a seed does (the threads' order aside).
 /// </remarks>
+[Category("Long")]
 public class ChaosTests
 {
     private const int Workers = 16;

@@ -103,6 +103,35 @@ public class ClientDefaultsTests
         Assert.That(home.Select(static s => s.Headers.GetValueOrDefault("Cookie")), Is.EqualTo((string?[])[null, null]));
     }
 
+    [Test]
+    public async Task A_token_request_never_carries_a_token_even_where_its_own_client_was_given_the_handler([Values] Way way)
+    {
+        await using StandInServer sparkfly = await Sparkfly.StartAsync(static o => o with { AuthPath = "/named/auth" });
+        string? sent = "";
+        sparkfly.OnTokenRequest = context =>
+        {
+            sent = context.Request.Headers["X-Auth-Token"];
+            return Task.FromResult(false);
+        };
+        await using var app = new TestApp(services =>
+        {
+            services.AddSingleton<ISparkflyTokenProvider>(new FixedTokens());
+            services.AddSparkflyAuth(options => options.Use(sparkfly));
+            services.AddSparkflyAuth("named", options =>
+            {
+                options.Use(sparkfly);
+                options.AuthEndpoint = new Uri(sparkfly.BaseAddress, "/named/auth");
+            }).ConfigureAuthClient(client => _ = way == Way.AddSparkflyAuthHandler
+                ? client.AddSparkflyAuthHandler()
+                : client.AddHttpMessageHandler<SparkflyAuthHandler>());
+        });
+
+        await app.Services.GetRequiredKeyedService<ISparkflyTokenProvider>("named").GetTokenAsync();
+
+        Assert.That(sparkfly.TokenRequests, Is.EqualTo(1));
+        Assert.That(sent, Is.Null, "not even the default account's, which has the same origin");
+    }
+
     private static TestApp App(StandInServer sparkfly, Way way, bool isBefore) => new(services =>
     {
         if (isBefore)

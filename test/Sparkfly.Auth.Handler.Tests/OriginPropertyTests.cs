@@ -7,6 +7,7 @@ namespace Sparkfly.Auth.Handler.Tests;
 /// Rule 6.1, for addresses nobody thought of: the token is attached exactly when scheme, IDN host and port are the base address's, and the
 /// path is not the auth endpoint's. What is expected is known from the parts an address is made of, before it is one.
 /// </summary>
+[Category("Long")]
 public class OriginPropertyTests
 {
     // Hosts that are written differently and are the same have the same id.

@@ -9,6 +9,7 @@ namespace Sparkfly.Auth.Handler.Tests;
 /// Sections 3 to 5 at once, over the token provider alone: random sequences against a model, and random sequences of many threads against
 /// what must hold in any order. A failure prints its seed; the environment variable <c>CsCheck_Seed</c> replays it.
 /// </summary>
+[Category("Long")]
 public class TokenModelTests
 {
     // Multiples of one step of the clock, so that a renewal ahead is due before or after a step, whatever moment its token drew.
