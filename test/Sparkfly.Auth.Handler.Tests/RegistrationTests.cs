@@ -81,7 +81,7 @@ public class RegistrationTests
         [Values("", "brand")] string name, [Values] bool isBefore)
     {
         await using StandInServer server = await Sparkfly.StartAsync();
-        var own = new FixedTokenProvider(server.IssueToken());
+        var own = new FixedTokens(server.IssueToken());
         await using var app = new TestApp(services =>
         {
             if (isBefore)

@@ -95,6 +95,9 @@ public class TokenModelTests
         }
     }
 
+    // Of its own for each run: a token request of the run before, which nobody waited for any more, may come late.
+    private static string NewKeyPrefix(InMemorySparkfly sparkfly) => $"{sparkfly.Settings["Key"]!.Split('.')[0]}.{Guid.NewGuid():N}.";
+
     private static string KeyOf(HttpRequestMessage request) => request.Headers.NonValidated["X-Auth-Key"].ToString();
 
     private static SparkflyToken Foreign(DateTimeOffset now) => new("somebody-elses", now.AddDays(-1), now);
@@ -175,6 +178,7 @@ public class TokenModelTests
         private readonly List<Post> _open = [];
         private readonly List<(Task<SparkflyToken> Call, CancellationTokenSource Cancellation)> _waiting = [];
         private readonly List<SparkflyToken> _known = [];
+        private readonly string _keyPrefix;
         private Model _model = new();
         private string _key;
         private int _keys;
@@ -184,9 +188,15 @@ public class TokenModelTests
         public Run(InMemorySparkfly sparkfly)
         {
             _sparkfly = sparkfly;
+            _keyPrefix = NewKeyPrefix(sparkfly);
             _key = ChangeKey();
             sparkfly.OnTokenRequest = (request, cancellationToken) =>
             {
+                if (!KeyOf(request).StartsWith(_keyPrefix, StringComparison.Ordinal))
+                {
+                    return Task.FromResult<HttpResponseMessage?>(null);
+                }
+
                 var post = new Post(KeyOf(request), _app!.Time.GetUtcNow());
                 _arrived.Enqueue(post);
                 _posts.Increment();
@@ -334,7 +344,7 @@ public class TokenModelTests
 
         private string ChangeKey()
         {
-            string key = $"{_sparkfly.Settings["Key"]!.Split('.')[0]}.{++_keys}";
+            string key = $"{_keyPrefix}{++_keys}";
             _sparkfly.Reload("Key", key);
             return key;
         }
@@ -388,7 +398,7 @@ public class TokenModelTests
         public ParallelRun(InMemorySparkfly sparkfly)
         {
             _sparkfly = sparkfly;
-            _keyPrefix = $"{sparkfly.Settings["Key"]!.Split('.')[0]}.{Guid.NewGuid():N}.";
+            _keyPrefix = NewKeyPrefix(sparkfly);
             ChangeKey();
             sparkfly.OnTokenRequest = AnswerAsync;
             _app = App(sparkfly, static services => services.AddLogging(static logging => logging.SetMinimumLevel(LogLevel.None)));
@@ -487,7 +497,6 @@ public class TokenModelTests
             string key = KeyOf(request);
             if (!key.StartsWith(_keyPrefix, StringComparison.Ordinal))
             {
-                // Of the run before: a token request that nobody waited for when its container was disposed of.
                 return null;
             }
 
