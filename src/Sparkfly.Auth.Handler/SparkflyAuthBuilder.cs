@@ -1,3 +1,4 @@
+using Microsoft.Extensions.Caching.Distributed;
 using Microsoft.Extensions.DependencyInjection;
 
 namespace Sparkfly.Auth.Handler;
@@ -5,6 +6,8 @@ namespace Sparkfly.Auth.Handler;
 /// <summary>Configures one Sparkfly account further; returned by <c>AddSparkflyAuth</c>. Not thread-safe, as registration is not.</summary>
 public sealed class SparkflyAuthBuilder
 {
+    internal const string DistributedCacheKey = "Sparkfly.Auth.Handler";
+
     internal SparkflyAuthBuilder(string name, IServiceCollection services) => (Name, Services) = (name, services);
 
     /// <summary>Gets the account's name; empty for the default account.</summary>
@@ -12,6 +15,21 @@ public sealed class SparkflyAuthBuilder
 
     /// <summary>Gets the services that the account is registered with.</summary>
     public IServiceCollection Services { get; }
+
+    /// <summary>
+    /// Shares this account's token between the instances of the application, through the <see cref="IDistributedCache"/> that is registered
+    /// with the key <c>"Sparkfly.Auth.Handler"</c>, else the default one.
+    /// </summary>
+    /// <remarks>
+    /// What is stored is encrypted and authenticated with a key derived from the account's own. The cache is used where a token is asked for,
+    /// never by a request that has one; where it fails, the instance asks for a token of its own.
+    /// </remarks>
+    /// <returns>The same builder.</returns>
+    public SparkflyAuthBuilder UseDistributedCache()
+    {
+        Services.AddFleet(Name);
+        return this;
+    }
 
     /// <summary>
     /// Configures the client that this account's token requests are made with: a proxy, certificates, resilience.

@@ -165,18 +165,23 @@ public sealed class SparkflyAuthHandler : DelegatingHandler
         Exchange exchange, SparkflyToken token, HttpResponseMessage response, CancellationToken cancellationToken)
     {
         NoteLeak(exchange, response);
-        if (!WasRejected(exchange, response) ||
-            await RenewAsync(exchange, token, response, cancellationToken).ConfigureAwait(false) is not { } renewed)
+
+        // Once; in a fleet once more, where what another instance had obtained is rejected too.
+        for (int sends = 1; WasRejected(exchange, response) && (sends == 1 || (sends == 2 && token.IsShared)); sends++)
         {
-            return response;
+            if (await RenewAsync(exchange, token, response, cancellationToken).ConfigureAwait(false) is not { } renewed)
+            {
+                break;
+            }
+
+            // Let go first: one connection is enough.
+            response.Dispose();
+            exchange.PutBodyInPlace();
+            Attach(exchange, token = renewed);
+            response = await SendInnerAsync(exchange, cancellationToken).ConfigureAwait(false);
+            NoteLeak(exchange, response);
         }
 
-        // Let go first: one connection is enough.
-        response.Dispose();
-        exchange.PutBodyInPlace();
-        Attach(exchange, renewed);
-        response = await SendInnerAsync(exchange, cancellationToken).ConfigureAwait(false);
-        NoteLeak(exchange, response);
         return response;
     }
 

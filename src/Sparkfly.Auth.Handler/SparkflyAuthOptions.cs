@@ -108,6 +108,12 @@ public sealed class SparkflyAuthOptions
     public long MaxReplayBodySize { get; set; } = 1024 * 1024;
 
     /// <summary>
+    /// Gets or sets the bound on one operation of the distributed cache, once it is connected: more than zero, at most one day. Default: one
+    /// second. It holds where <see cref="SparkflyAuthBuilder.UseDistributedCache"/> is on.
+    /// </summary>
+    public TimeSpan DistributedCacheTimeout { get; set; } = TimeSpan.FromSeconds(1);
+
+    /// <summary>
     /// Gets or sets a value indicating whether plain http is allowed for addresses beyond <c>localhost</c> and loopback addresses, for a
     /// stub in a container network. Default: <see langword="false"/>.
     /// </summary>

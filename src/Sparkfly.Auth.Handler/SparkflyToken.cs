@@ -40,6 +40,9 @@ public sealed class SparkflyToken
     /// <summary>Gets the moment from which the token is no longer used here: its end, the safety margin taken off.</summary>
     public DateTimeOffset ExpiresAt { get; }
 
+    /// <summary>Whether another instance of the fleet has asked for it.</summary>
+    internal bool IsShared { get; init; }
+
     /// <summary>Returns when the token was obtained and until when it is used; never its value.</summary>
     /// <returns>A text without secrets.</returns>
     public override string ToString() => $"Sparkfly token obtained {ObtainedAt:u}, used until {ExpiresAt:u}";

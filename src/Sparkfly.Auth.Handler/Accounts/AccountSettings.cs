@@ -35,6 +35,7 @@ internal sealed record AccountSettings
         MinFailureBackoff = options.MinFailureBackoff;
         MaxFailureBackoff = options.MaxFailureBackoff;
         MaxReplayBodySize = options.MaxReplayBodySize;
+        DistributedCacheTimeout = options.DistributedCacheTimeout;
     }
 
     /// <summary>With its last slash, so that relative addresses of a client are resolved under it.</summary>
@@ -81,6 +82,8 @@ internal sealed record AccountSettings
     public TimeSpan MaxFailureBackoff { get; }
 
     public long MaxReplayBodySize { get; }
+
+    public TimeSpan DistributedCacheTimeout { get; }
 
     /// <param name="options">Valid ones: see <see cref="SparkflyAuthOptionsValidator"/>.</param>
     public static AccountSettings From(SparkflyAuthOptions options) => new(options);

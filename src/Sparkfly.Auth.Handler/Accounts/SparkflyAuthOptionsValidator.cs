@@ -40,6 +40,8 @@ internal sealed class SparkflyAuthOptionsValidator : IValidateOptions<SparkflyAu
             Add(nameof(options.MaxFailureBackoff), $"must not be shorter than {nameof(options.MinFailureBackoff)}");
         }
 
+        CheckMoreThanZero(nameof(options.DistributedCacheTimeout), options.DistributedCacheTimeout);
+        CheckAtMostADay(nameof(options.DistributedCacheTimeout), options.DistributedCacheTimeout);
         if (options.MaxReplayBodySize < 0 || options.MaxReplayBodySize > Array.MaxLength)
         {
             Add(nameof(options.MaxReplayBodySize), $"must be from 0 to {Array.MaxLength} bytes");

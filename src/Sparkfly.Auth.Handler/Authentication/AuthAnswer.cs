@@ -10,6 +10,12 @@ internal sealed record AuthAnswer(SparkflyToken? Token, AuthFailure? Failure)
     public static AuthAnswer Of(SparkflyToken token) => new(token, null);
 
     public static AuthAnswer Of(AuthFailure failure) => new(null, failure);
+
+    /// <summary>That the fleet was forced to renew its token only just now, so that the rejected one stays.</summary>
+    public static AuthAnswer Unchanged(SparkflyToken token) => new(token, null) { IsUnchanged = true };
+
+    /// <summary>Whether the token is the one that was rejected.</summary>
+    public bool IsUnchanged { get; private init; }
 }
 
 /// <summary>Why a token request gave no token, without a secret in it.</summary>

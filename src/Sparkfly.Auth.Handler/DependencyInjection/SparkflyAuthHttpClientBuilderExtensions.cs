@@ -40,7 +40,7 @@ public static class SparkflyAuthHttpClientBuilderExtensions
         }
 
         services.AddSingleton(new ClientRegistration(client, account));
-        services.AddStartupCheck($"client {client}", accounts => Check(accounts, client, account));
+        services.AddStartupCheck($"client {client}", provider => Check(provider.GetRequiredService<SparkflyAccounts>(), client, account));
 
         // Of several the pipeline keeps the last, which is the client's own: see PipelineFilter.
         builder.AddHttpMessageHandler(provider => provider.GetRequiredService<SparkflyHandlerFactory>().Create(account));

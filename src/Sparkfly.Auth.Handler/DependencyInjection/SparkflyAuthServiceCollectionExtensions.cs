@@ -1,3 +1,4 @@
+using Microsoft.Extensions.Caching.Distributed;
 using Microsoft.Extensions.Caching.Memory;
 using Microsoft.Extensions.Configuration;
 using Microsoft.Extensions.DependencyInjection.Extensions;
@@ -86,7 +87,7 @@ public static class SparkflyAuthServiceCollectionExtensions
             AddAuthClient(services, name);
 
             // Validated when the host starts, and remembered from then on: an invalid reload before the first request must find good settings.
-            services.AddStartupCheck($"account {name}", accounts => accounts.Get(name));
+            services.AddStartupCheck($"account {name}", provider => provider.GetRequiredService<SparkflyAccounts>().Get(name));
         }
 
         return new SparkflyAuthBuilder(name, services);
@@ -119,6 +120,9 @@ public static class SparkflyAuthServiceCollectionExtensions
         services.GetRequiredService<SparkflyAccounts>().Get(name),
         services.GetRequiredService<AccountTokensRegistry>(),
         services.GetRequiredService<SparkflyAuthClient>(),
+        services.GetServices<FleetRegistration>().Any(f => f.Account == name)
+            ? new SharedTokens(name, services.GetRequiredService<BoundedCache>(), services.GetTime(), services.GetSparkflyLogger())
+            : null,
         services.GetRequiredService<IMemoryCache>(),
         services.GetTime(),
         services.GetSparkflyLogger());
@@ -138,6 +142,16 @@ public static class SparkflyAuthServiceCollectionExtensions
         services.TryAddEnumerable(ServiceDescriptor.Singleton<IHttpMessageHandlerBuilderFilter, PipelineFilter>());
     }
 
+    /// <summary>Shares the account's token through the distributed cache.</summary>
+    internal static void AddFleet(this IServiceCollection services, string name)
+    {
+        if (services.AddOnce(new FleetRegistration(name)))
+        {
+            services.TryAddSingleton(static provider => new BoundedCache(GetDistributedCache(provider), provider.GetTime()));
+            services.AddStartupCheck($"fleet {name}", static provider => provider.GetRequiredService<BoundedCache>());
+        }
+    }
+
     /// <summary>Adds a fact about the registration, unless it is there.</summary>
     internal static bool AddOnce<TFact>(this IServiceCollection services, TFact fact)
         where TFact : class
@@ -152,13 +166,23 @@ public static class SparkflyAuthServiceCollectionExtensions
     }
 
     /// <summary>Runs a check when the host starts, beside the platform's own checks of options.</summary>
-    internal static void AddStartupCheck(this IServiceCollection services, string name, Action<SparkflyAccounts> check) =>
-        services.AddOptions<StartupCheck>(name).Configure<SparkflyAccounts>((_, accounts) => check(accounts)).ValidateOnStart();
+    internal static void AddStartupCheck(this IServiceCollection services, string name, Action<IServiceProvider> check) =>
+        services.AddOptions<StartupCheck>(name).Configure<IServiceProvider>((_, provider) => check(provider)).ValidateOnStart();
+
+    private static IDistributedCache GetDistributedCache(IServiceProvider services) =>
+        services.GetKeyedService<IDistributedCache>(SparkflyAuthBuilder.DistributedCacheKey) ??
+        services.GetService<IDistributedCache>() ??
+        throw new OptionsValidationException("", typeof(SparkflyAuthOptions), [
+            "UseDistributedCache needs an IDistributedCache, and none is registered: call services.AddStackExchangeRedisCache(…), say, or register one " +
+            $"with the key \"{SparkflyAuthBuilder.DistributedCacheKey}\"."]);
 
     private static TimeProvider GetTime(this IServiceProvider services) => services.GetService<TimeProvider>() ?? TimeProvider.System;
 
     private static ILogger GetSparkflyLogger(this IServiceProvider services) =>
         services.GetRequiredService<ILoggerFactory>().CreateLogger(Log.Category);
+
+    /// <summary>That the account's token is shared.</summary>
+    private sealed record FleetRegistration(string Account);
 
     /// <summary>Options without settings: what the platform validates at start is what we do when they are made.</summary>
     private sealed class StartupCheck;

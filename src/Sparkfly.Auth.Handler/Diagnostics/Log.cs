@@ -20,6 +20,12 @@ internal static partial class Log
     [LoggerMessage(4, LogLevel.Warning, "Sparkfly has no /auth under {BaseAddress}, but at the root: {AuthEndpoint}. It is asked there from now on; set AuthEndpoint to say so.")]
     public static partial void AuthEndpointAtRoot(ILogger logger, Uri baseAddress, Uri authEndpoint);
 
+    [LoggerMessage(5, LogLevel.Warning, "The distributed cache failed for Sparkfly account '{Account}', and is left alone for a while; this instance asks for its own token meanwhile.")]
+    public static partial void SharedCacheFailed(ILogger logger, string account, Exception exception);
+
+    [LoggerMessage(6, LogLevel.Warning, "The distributed cache's entry for Sparkfly account '{Account}' was ignored: it was not written with this account's key, or has been changed.")]
+    public static partial void SharedEntryIgnored(ILogger logger, string account);
+
     [LoggerMessage(10, LogLevel.Information, "The settings of Sparkfly account '{Account}' have changed; they hold from the next request on.")]
     public static partial void SettingsChanged(ILogger logger, string account);
 

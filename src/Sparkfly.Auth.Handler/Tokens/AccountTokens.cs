@@ -96,12 +96,21 @@ internal sealed class AccountTokens(TimeProvider time, Random random)
         lock (_lock)
         {
             _request = null;
+            if (answer.IsUnchanged)
+            {
+                // The fleet was forced to renew only just now: for this instance that is as if it had been itself.
+                _held = _setAside ?? _held ?? new HeldToken(answer.Token!, random.NextDouble());
+                _setAside = null;
+                _forcedAt = time.GetTimestamp();
+                return TokenOutcome.Unchanged;
+            }
+
             if (answer.Token is { } token)
             {
                 _held = new HeldToken(token, random.NextDouble());
                 _setAside = null;
                 _backoff = null;
-                _forcedAt = request.IsForced ? time.GetTimestamp() : _forcedAt;
+                _forcedAt = request.IsForced && !token.IsShared ? time.GetTimestamp() : _forcedAt;
                 return new TokenOutcome(token, null);
             }
 

@@ -11,6 +11,7 @@ internal sealed class SparkflyTokenProvider(
     SparkflyAccount account,
     AccountTokensRegistry registry,
     SparkflyAuthClient authClient,
+    SharedTokens? fleet,
     IMemoryCache cache,
     TimeProvider time,
     ILogger logger) : ISparkflyTokenProvider
@@ -58,7 +59,7 @@ internal sealed class SparkflyTokenProvider(
             TokenOutcome outcome = await decision.Request!.Outcome.WaitAsync(cancellationToken).ConfigureAwait(false);
 
             // An answer to a request made with old options never serves new ones: ask again with those.
-            if (bound.Settings.AccountKey != account.Settings.AccountKey)
+            if (bound.Settings.AccountKey != account.Settings.AccountKey || ReferenceEquals(outcome, TokenOutcome.Unchanged))
             {
                 continue;
             }
@@ -156,7 +157,9 @@ internal sealed class SparkflyTokenProvider(
     {
         AuthAnswer answer = FromCache(request) is { } cached
             ? AuthAnswer.Of(cached)
-            : await authClient.RequestTokenAsync(account.Name, request.Settings, registry.Disposing).ConfigureAwait(false);
+            : fleet is null
+                ? await PostAsync(request).ConfigureAwait(false)
+                : await fleet.ObtainAsync(request, () => PostAsync(request), registry.Disposing).ConfigureAwait(false);
 
         // Before the state is set, so that a late entry of this request cannot overwrite the next one's.
         if (answer.Token is { } token)
@@ -166,6 +169,8 @@ internal sealed class SparkflyTokenProvider(
 
         return answer;
     }
+
+    private Task<AuthAnswer> PostAsync(TokenRequest request) => authClient.RequestTokenAsync(account.Name, request.Settings, registry.Disposing);
 
     private void Report(TokenOutcome outcome, Activity? activity)
     {

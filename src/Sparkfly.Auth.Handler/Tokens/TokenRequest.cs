@@ -21,9 +21,16 @@ internal sealed class TokenRequest(AccountSettings settings, SparkflyToken? repl
 }
 
 /// <summary>How a token request ended: with a token, or with the backoff that a failure starts; with neither where it was disposed of.</summary>
-internal sealed record TokenOutcome(SparkflyToken? Token, Backoff? Failure)
+internal sealed class TokenOutcome(SparkflyToken? token, Backoff? failure)
 {
+    public SparkflyToken? Token => token;
+
+    public Backoff? Failure => failure;
+
     public static TokenOutcome Disposed { get; } = new(null, null);
+
+    /// <summary>That nothing has changed, so that each caller decides again.</summary>
+    public static TokenOutcome Unchanged { get; } = new(null, null);
 }
 
 /// <summary>The time after a failed token request in which nobody asks again, and why.</summary>

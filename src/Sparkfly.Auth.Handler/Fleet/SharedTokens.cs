@@ -1,0 +1,141 @@
+using Microsoft.Extensions.Logging;
+
+namespace Sparkfly.Auth.Handler;
+
+/// <summary>
+/// Lets the instances of an application share one token: whoever needs one looks into the distributed cache first; of those who find none, one
+/// asks Sparkfly, and the others wait for what it writes. Off the path of every request that has a token. Thread-safe.
+/// </summary>
+internal sealed class SharedTokens(string account, BoundedCache cache, TimeProvider time, ILogger logger)
+{
+    /// <summary>
+    /// How far the clocks of two instances may be apart. A token ends so much earlier for an instance that has it from another, so that it is not
+    /// used past its end where that other's clock is ahead by as much, or this one's behind.
+    /// </summary>
+    private static readonly TimeSpan s_clockSkew = TimeSpan.FromMinutes(2);
+
+    private static readonly TimeSpan s_poll = TimeSpan.FromMilliseconds(200);
+
+    private volatile SharedTokenCipher? _cipher;
+
+    /// <summary>Gives the fleet's token, or else one that this instance asks for and shares. Trouble with the cache costs time, not the token.</summary>
+    /// <param name="request">What is asked for, and which token it replaces.</param>
+    /// <param name="post">Asks Sparkfly; throws nothing.</param>
+    /// <param name="disposing">Ends it with <see cref="AuthAnswer.Disposed"/>.</param>
+    public async Task<AuthAnswer> ObtainAsync(TokenRequest request, Func<Task<AuthAnswer>> post, CancellationToken disposing)
+    {
+        Task<AuthAnswer>? posted = null;
+        Task<AuthAnswer> PostOnce() => posted ??= post();
+        try
+        {
+            if (!cache.IsLeftAlone && await FromFleetAsync(request, PostOnce, disposing).ConfigureAwait(false) is { } answer)
+            {
+                return answer;
+            }
+        }
+        catch (Exception) when (disposing.IsCancellationRequested)
+        {
+            return AuthAnswer.Disposed;
+        }
+#pragma warning disable CA1031 // Whatever the application's cache throws: the token is had without it.
+        catch (Exception exception)
+#pragma warning restore CA1031
+        {
+            cache.LeaveAlone();
+            Log.SharedCacheFailed(logger, account, exception);
+        }
+
+        return await PostOnce().ConfigureAwait(false);
+    }
+
+    /// <summary>Null where another instance has claimed the request and takes too long.</summary>
+    private async Task<AuthAnswer?> FromFleetAsync(TokenRequest request, Func<Task<AuthAnswer>> post, CancellationToken disposing)
+    {
+        SharedTokenCipher cipher = CipherFor(request.Settings);
+        var claim = new FleetClaim(cache, cipher.ClaimKey, request.Settings.DistributedCacheTimeout, time);
+        long start = time.GetTimestamp();
+        while (time.GetElapsedTime(start) < request.Settings.AuthTimeout)
+        {
+            if (Accept(await ReadAsync(cipher, request, disposing).ConfigureAwait(false), request) is { } shared)
+            {
+                return shared;
+            }
+
+            if (await claim.TryTakeAsync(disposing).ConfigureAwait(false))
+            {
+                return await AskForFleetAsync(request, post, cipher, claim, disposing).ConfigureAwait(false);
+            }
+
+            await Task.Delay(s_poll, time, disposing).ConfigureAwait(false);
+        }
+
+        return null;
+    }
+
+    private async Task<AuthAnswer> AskForFleetAsync(
+        TokenRequest request, Func<Task<AuthAnswer>> post, SharedTokenCipher cipher, FleetClaim claim, CancellationToken disposing)
+    {
+        // Once more: an instance that was quicker may be done.
+        SharedToken? before = await ReadAsync(cipher, request, disposing).ConfigureAwait(false);
+        if (Accept(before, request) is { } shared)
+        {
+            return shared;
+        }
+
+        Task<AuthAnswer> posting = post();
+        await claim.KeepDuringAsync(posting, disposing).ConfigureAwait(false);
+        AuthAnswer answer = await posting.ConfigureAwait(false);
+        if (answer.Token is { } token)
+        {
+            byte[] entry = cipher.Encrypt(new SharedToken(token.Value, token.ObtainedAt, request.IsForced ? time.GetUtcNow() : before?.ForcedAt));
+            AccountSettings settings = request.Settings;
+            await cache.SetAsync(cipher.CacheKey, entry, settings.UsableLife, settings.DistributedCacheTimeout, disposing).ConfigureAwait(false);
+        }
+
+        await claim.ReleaseAsync(disposing).ConfigureAwait(false);
+        return answer;
+    }
+
+    private async Task<SharedToken?> ReadAsync(SharedTokenCipher cipher, TokenRequest request, CancellationToken disposing)
+    {
+        byte[]? entry = await cache.GetAsync(cipher.CacheKey, request.Settings.DistributedCacheTimeout, disposing).ConfigureAwait(false);
+        SharedToken? shared = entry is null ? null : cipher.Decrypt(entry);
+        if (entry is not null && shared is null)
+        {
+            Log.SharedEntryIgnored(logger, account);
+        }
+
+        return shared;
+    }
+
+    /// <summary>What the fleet's token means for this request; null where it is of no use.</summary>
+    private AuthAnswer? Accept(SharedToken? shared, TokenRequest request)
+    {
+        if (shared is null)
+        {
+            return null;
+        }
+
+        AccountSettings settings = request.Settings;
+        DateTimeOffset now = time.GetUtcNow();
+        DateTimeOffset obtainedAt = shared.ObtainedAt < now ? shared.ObtainedAt : now;
+        var token = new SparkflyToken(shared.Value, obtainedAt, obtainedAt + settings.UsableLife - s_clockSkew) { IsShared = true };
+        if (new HeldToken(token, 0).ShouldBeRenewed(now, settings))
+        {
+            return null;
+        }
+
+        if (shared.Value != request.Replaced?.Value)
+        {
+            // An older one was left behind by an instance that has not heard of the newer.
+            return request.Replaced is null || shared.ObtainedAt > request.Replaced.ObtainedAt ? AuthAnswer.Of(token) : null;
+        }
+
+        // Rejected, and the fleet's current one: renewed, unless the fleet was forced to do that only just now.
+        bool isTooSoon = shared.ForcedAt is { } forcedAt && (now - forcedAt).Duration() < settings.UnauthorizedRefreshInterval;
+        return request.IsForced && isTooSoon ? AuthAnswer.Unchanged(token) : null;
+    }
+
+    private SharedTokenCipher CipherFor(AccountSettings settings) =>
+        _cipher is { } cipher && cipher.AccountKey == settings.AccountKey ? cipher : _cipher = new SharedTokenCipher(settings);
+}

@@ -1,0 +1,44 @@
+using System.Globalization;
+using Microsoft.Extensions.DependencyInjection;
+using Microsoft.Extensions.Hosting;
+using Microsoft.Extensions.Logging;
+
+// One instance of an application in a fleet. Settings come from the environment; orders come by standard input, a line each, and are answered
+// by a line each:
+//   call N    makes N calls, one after another: "answered N failed M"
+// The end of the input ends it.
+HostApplicationBuilder builder = Host.CreateApplicationBuilder(new HostApplicationBuilderSettings { DisableDefaults = true });
+builder.Configuration.AddEnvironmentVariables();
+builder.Logging.AddConsole(console => console.LogToStandardErrorThreshold = LogLevel.Trace).SetMinimumLevel(LogLevel.Warning);
+builder.Services.AddStackExchangeRedisCache(redis => redis.Configuration = builder.Configuration["Redis"]);
+builder.Services.AddSparkflyAuth().UseDistributedCache();
+builder.Services.AddHttpClient("api").AddSparkflyAuthHandler();
+
+using IHost host = builder.Build();
+await host.StartAsync();
+HttpClient http = host.Services.GetRequiredService<IHttpClientFactory>().CreateClient("api");
+Console.WriteLine("ready");
+
+while (await Console.In.ReadLineAsync() is { } order)
+{
+    int answered = 0;
+    int failed = 0;
+    for (int left = int.Parse(order.AsSpan("call ".Length), CultureInfo.InvariantCulture); left > 0; left--)
+    {
+        try
+        {
+            using HttpResponseMessage response = await http.GetAsync("offers");
+            response.EnsureSuccessStatusCode();
+            answered++;
+        }
+        catch (HttpRequestException exception)
+        {
+            await Console.Error.WriteLineAsync(exception.Message);
+            failed++;
+        }
+    }
+
+    Console.WriteLine($"answered {answered} failed {failed}");
+}
+
+await host.StopAsync();
