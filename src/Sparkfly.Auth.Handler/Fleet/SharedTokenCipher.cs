@@ -27,6 +27,8 @@ internal sealed class SharedTokenCipher
 
     [DebuggerBrowsable(DebuggerBrowsableState.Never)]
     private readonly byte[] _key;
+
+    [DebuggerBrowsable(DebuggerBrowsableState.Never)]
     private readonly byte[] _account;
 
     public SharedTokenCipher(AccountSettings settings)
