@@ -13,13 +13,13 @@ internal sealed class BoundedCache(IDistributedCache cache, TimeProvider time)
     private static readonly TimeSpan s_memoryOfFailure = TimeSpan.FromSeconds(30);
 
     private volatile bool _isConnected;
-    private volatile StrongBox? _failure;
+    private volatile Failure? _failure;
 
     /// <summary>Whether it has failed lately.</summary>
     public bool IsLeftAlone => _failure is { } failure && time.GetElapsedTime(failure.At) < s_memoryOfFailure;
 
     /// <summary>Leaves it alone from now on, for a while.</summary>
-    public void LeaveAlone() => _failure = new StrongBox(time.GetTimestamp());
+    public void LeaveAlone() => _failure = new Failure(time.GetTimestamp());
 
     /// <exception cref="TimeoutException">It has not answered in time.</exception>
     public async Task<byte[]?> GetAsync(string key, TimeSpan timeout, CancellationToken cancellationToken)
@@ -47,16 +47,20 @@ internal sealed class BoundedCache(IDistributedCache cache, TimeProvider time)
         using var bound = new CancellationTokenSource(limit, time);
         using var ended = CancellationTokenSource.CreateLinkedTokenSource(bound.Token, cancellationToken);
         CancellationToken token = ended.Token;
+        Task running = Task.Run(() => operation(token), token);
         try
         {
-            await Task.Run(() => operation(token), token).WaitAsync(token).ConfigureAwait(false);
+            await running.WaitAsync(token).ConfigureAwait(false);
             _isConnected = true;
         }
         catch (OperationCanceledException) when (!cancellationToken.IsCancellationRequested)
         {
+            // What it comes to later is nobody's business, and no unobserved exception.
+            _ = running.ContinueWith(
+                static late => _ = late.Exception, CancellationToken.None, TaskContinuationOptions.OnlyOnFaulted, TaskScheduler.Default);
             throw new TimeoutException($"The distributed cache did not answer within {limit:c}.");
         }
     }
 
-    private sealed record StrongBox(long At);
+    private sealed record Failure(long At);
 }

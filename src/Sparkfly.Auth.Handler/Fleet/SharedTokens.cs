@@ -20,17 +20,17 @@ internal sealed class SharedTokens(string account, BoundedCache cache, TimeProvi
 
     /// <summary>Gives the fleet's token, or else one that this instance asks for and shares. Trouble with the cache costs time, not the token.</summary>
     /// <param name="request">What is asked for, and which token it replaces.</param>
-    /// <param name="post">Asks Sparkfly; throws nothing.</param>
+    /// <param name="post">Asks Sparkfly; throws nothing. Called once at most: what there is already is not asked for again where the cache fails then.</param>
     /// <param name="disposing">Ends it with <see cref="AuthAnswer.Disposed"/>.</param>
     public async Task<AuthAnswer> ObtainAsync(TokenRequest request, Func<Task<AuthAnswer>> post, CancellationToken disposing)
     {
-        Task<AuthAnswer>? posted = null;
-        Task<AuthAnswer> PostOnce() => posted ??= post();
+        Task<AuthAnswer>? settled = null;
+        Task<AuthAnswer> SettleOnce(AuthAnswer? shared) => settled ??= shared is null ? post() : Task.FromResult(shared);
         try
         {
-            if (!cache.IsLeftAlone && await FromFleetAsync(request, PostOnce, disposing).ConfigureAwait(false) is { } answer)
+            if (!cache.IsLeftAlone)
             {
-                return answer;
+                return await FromFleetAsync(request, SettleOnce, disposing).ConfigureAwait(false);
             }
         }
         catch (Exception) when (disposing.IsCancellationRequested)
@@ -45,47 +45,42 @@ internal sealed class SharedTokens(string account, BoundedCache cache, TimeProvi
             Log.SharedCacheFailed(logger, account, exception);
         }
 
-        return await PostOnce().ConfigureAwait(false);
+        return await SettleOnce(null).ConfigureAwait(false);
     }
 
-    /// <summary>Null where another instance has claimed the request and takes too long.</summary>
-    private async Task<AuthAnswer?> FromFleetAsync(TokenRequest request, Func<Task<AuthAnswer>> post, CancellationToken disposing)
+    private async Task<AuthAnswer> FromFleetAsync(TokenRequest request, Func<AuthAnswer?, Task<AuthAnswer>> settle, CancellationToken disposing)
     {
         SharedTokenCipher cipher = CipherFor(request.Settings);
         var claim = new FleetClaim(cache, cipher.ClaimKey, request.Settings.DistributedCacheTimeout, time);
         long start = time.GetTimestamp();
         while (time.GetElapsedTime(start) < request.Settings.AuthTimeout)
         {
-            if (Accept(await ReadAsync(cipher, request, disposing).ConfigureAwait(false), request) is { } shared)
+            if (Accept(await ReadAsync(cipher, request, warns: false, disposing).ConfigureAwait(false), request) is { } shared)
             {
                 return shared;
             }
 
             if (await claim.TryTakeAsync(disposing).ConfigureAwait(false))
             {
-                return await AskForFleetAsync(request, post, cipher, claim, disposing).ConfigureAwait(false);
+                break;
             }
 
             await Task.Delay(s_poll, time, disposing).ConfigureAwait(false);
         }
 
-        return null;
+        // Also where another instance has the claim and takes too long.
+        return await AskForFleetAsync(request, settle, cipher, claim, disposing).ConfigureAwait(false);
     }
 
     private async Task<AuthAnswer> AskForFleetAsync(
-        TokenRequest request, Func<Task<AuthAnswer>> post, SharedTokenCipher cipher, FleetClaim claim, CancellationToken disposing)
+        TokenRequest request, Func<AuthAnswer?, Task<AuthAnswer>> settle, SharedTokenCipher cipher, FleetClaim claim, CancellationToken disposing)
     {
-        // Once more: an instance that was quicker may be done.
-        SharedToken? before = await ReadAsync(cipher, request, disposing).ConfigureAwait(false);
-        if (Accept(before, request) is { } shared)
-        {
-            return shared;
-        }
-
-        Task<AuthAnswer> posting = post();
-        await claim.KeepDuringAsync(posting, disposing).ConfigureAwait(false);
-        AuthAnswer answer = await posting.ConfigureAwait(false);
-        if (answer.Token is { } token)
+        // Once more: an instance that was quicker may be done. The warning is for who replaces the entry: not one from each that waits, at every look.
+        SharedToken? before = await ReadAsync(cipher, request, warns: true, disposing).ConfigureAwait(false);
+        Task<AuthAnswer> settling = settle(Accept(before, request));
+        await claim.KeepDuringAsync(settling, disposing).ConfigureAwait(false);
+        AuthAnswer answer = await settling.ConfigureAwait(false);
+        if (answer.Token is { IsShared: false } token)
         {
             byte[] entry = cipher.Encrypt(new SharedToken(token.Value, token.ObtainedAt, request.IsForced ? time.GetUtcNow() : before?.ForcedAt));
             AccountSettings settings = request.Settings;
@@ -96,11 +91,11 @@ internal sealed class SharedTokens(string account, BoundedCache cache, TimeProvi
         return answer;
     }
 
-    private async Task<SharedToken?> ReadAsync(SharedTokenCipher cipher, TokenRequest request, CancellationToken disposing)
+    private async Task<SharedToken?> ReadAsync(SharedTokenCipher cipher, TokenRequest request, bool warns, CancellationToken disposing)
     {
         byte[]? entry = await cache.GetAsync(cipher.CacheKey, request.Settings.DistributedCacheTimeout, disposing).ConfigureAwait(false);
         SharedToken? shared = entry is null ? null : cipher.Decrypt(entry);
-        if (entry is not null && shared is null)
+        if (warns && entry is not null && shared is null)
         {
             Log.SharedEntryIgnored(logger, account);
         }
@@ -118,6 +113,12 @@ internal sealed class SharedTokens(string account, BoundedCache cache, TimeProvi
 
         AccountSettings settings = request.Settings;
         DateTimeOffset now = time.GetUtcNow();
+        if (shared.ObtainedAt - now > s_clockSkew)
+        {
+            // Of an instance whose clock is further ahead than that: when the token ends is anyone's guess.
+            return null;
+        }
+
         DateTimeOffset obtainedAt = shared.ObtainedAt < now ? shared.ObtainedAt : now;
         var token = new SparkflyToken(shared.Value, obtainedAt, obtainedAt + settings.UsableLife - s_clockSkew) { IsShared = true };
         if (new HeldToken(token, 0).ShouldBeRenewed(now, settings))
@@ -125,15 +126,18 @@ internal sealed class SharedTokens(string account, BoundedCache cache, TimeProvi
             return null;
         }
 
-        if (shared.Value != request.Replaced?.Value)
+        if (request.Replaced is not { } replaced || !request.IsForced || shared.Value != replaced.Value)
         {
-            // An older one was left behind by an instance that has not heard of the newer.
+            // An older one was left behind by an instance that has not heard of the newer. One value may be handed out twice, and is then newer.
             return request.Replaced is null || shared.ObtainedAt > request.Replaced.ObtainedAt ? AuthAnswer.Of(token) : null;
         }
 
-        // Rejected, and the fleet's current one: renewed, unless the fleet was forced to do that only just now.
-        bool isTooSoon = shared.ForcedAt is { } forcedAt && (now - forcedAt).Duration() < settings.UnauthorizedRefreshInterval;
-        return request.IsForced && isTooSoon ? AuthAnswer.Unchanged(token) : null;
+        // Rejected, and the fleet's current one: renewed, unless the fleet was forced to do that only just now, or a little in the future: then an
+        // instance whose clock is ahead was, and as that one sees to it every interval, the others need not.
+        bool isTooSoon = shared.ForcedAt is { } forcedAt &&
+            now - forcedAt < settings.UnauthorizedRefreshInterval &&
+            forcedAt - now <= s_clockSkew;
+        return isTooSoon ? AuthAnswer.Unchanged(token) : null;
     }
 
     private SharedTokenCipher CipherFor(AccountSettings settings) =>

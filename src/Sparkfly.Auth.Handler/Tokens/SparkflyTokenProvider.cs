@@ -162,7 +162,8 @@ internal sealed class SparkflyTokenProvider(
                 : await fleet.ObtainAsync(request, () => PostAsync(request), registry.Disposing).ConfigureAwait(false);
 
         // Before the state is set, so that a late entry of this request cannot overwrite the next one's.
-        if (answer.Token is { } token)
+        // Not a rejected one that stays: it would pass for a newer one where clocks differ.
+        if (answer is { Token: { } token, IsUnchanged: false })
         {
             Cache(request.Settings, token);
         }
