@@ -28,6 +28,7 @@ public class OptionsBindingTests
             Assert.That(options.MinFailureBackoff, Is.EqualTo(TimeSpan.FromSeconds(1)));
             Assert.That(options.MaxFailureBackoff, Is.EqualTo(TimeSpan.FromMinutes(1)));
             Assert.That(options.MaxReplayBodySize, Is.EqualTo(1024 * 1024));
+            Assert.That(options.DistributedCacheTimeout, Is.EqualTo(TimeSpan.FromSeconds(1)));
             Assert.That(options.AllowHttp, Is.False);
         }
     }
@@ -54,6 +55,7 @@ public class OptionsBindingTests
                 "MinFailureBackoff": "00:00:09",
                 "MaxFailureBackoff": "00:10:00",
                 "MaxReplayBodySize": 11,
+                "DistributedCacheTimeout": "00:00:12",
                 "AllowHttp": true
               }
             }
@@ -83,6 +85,7 @@ public class OptionsBindingTests
             Assert.That(options.MinFailureBackoff, Is.EqualTo(TimeSpan.FromSeconds(9)));
             Assert.That(options.MaxFailureBackoff, Is.EqualTo(TimeSpan.FromMinutes(10)));
             Assert.That(options.MaxReplayBodySize, Is.EqualTo(11));
+            Assert.That(options.DistributedCacheTimeout, Is.EqualTo(TimeSpan.FromSeconds(12)));
             Assert.That(options.AllowHttp, Is.True);
         }
     }
@@ -95,7 +98,7 @@ public class OptionsBindingTests
         Assert.That(
             source,
             Is.EqualTo(
-                "AllowHttp AuthEndpoint AuthTimeout BaseAddress ExpirationMargin ForwardedFor Identity Key MaxFailureBackoff MaxReplayBodySize " +
+                "AllowHttp AuthEndpoint AuthTimeout BaseAddress DistributedCacheTimeout ExpirationMargin ForwardedFor Identity Key MaxFailureBackoff MaxReplayBodySize " +
                 "MinFailureBackoff RefreshAhead RetryOnUnauthorized Scope TokenLifetime UnauthorizedRefreshInterval"),
             "A new option wants a line in each of the two tests above.");
     }
