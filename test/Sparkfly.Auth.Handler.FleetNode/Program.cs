@@ -1,21 +1,39 @@
 using System.Globalization;
+using Microsoft.Extensions.Caching.Distributed;
+using Microsoft.Extensions.Configuration;
 using Microsoft.Extensions.DependencyInjection;
 using Microsoft.Extensions.Hosting;
 using Microsoft.Extensions.Logging;
+using Sparkfly.Auth.Handler;
 
-// One instance of an application in a fleet. Settings come from the environment; orders come by standard input, a line each, and are answered
-// by a line each:
+// One instance of an application in a fleet. Settings come from the environment: those of the account, and Redis, the shared cache's address,
+// without which it shares nothing. Orders come by standard input, a line each, and are answered by a line each:
 //   call N    makes N calls, one after another: "answered N failed M"
 // The end of the input ends it.
-HostApplicationBuilder builder = Host.CreateApplicationBuilder(new HostApplicationBuilderSettings { DisableDefaults = true });
+HostApplicationBuilder builder = Host.CreateEmptyApplicationBuilder(new HostApplicationBuilderSettings { DisableDefaults = true });
 builder.Configuration.AddEnvironmentVariables();
 builder.Logging.AddConsole(console => console.LogToStandardErrorThreshold = LogLevel.Trace).SetMinimumLevel(LogLevel.Warning);
-builder.Services.AddStackExchangeRedisCache(redis => redis.Configuration = builder.Configuration["Redis"]);
-builder.Services.AddSparkflyAuth().UseDistributedCache();
+SparkflyAuthBuilder account = builder.Services.AddSparkflyAuth();
+if (builder.Configuration["Redis"] is { Length: > 0 } redis)
+{
+    builder.Services.AddStackExchangeRedisCache(cache => cache.Configuration = redis);
+    account.UseDistributedCache();
+}
+
 builder.Services.AddHttpClient("api").AddSparkflyAuthHandler();
 
 using IHost host = builder.Build();
 await host.StartAsync();
+if (host.Services.GetService<IDistributedCache>() is { } cache)
+{
+    // Ready once it has reached what it depends on, as a readiness probe has it. Twenty processes that start on two cores take longer for
+    // their first connection than five seconds.
+    string probe = $"probe-{Environment.ProcessId}";
+    await cache.SetAsync(probe, [1]);
+    await cache.GetAsync(probe);
+    await cache.RemoveAsync(probe);
+}
+
 HttpClient http = host.Services.GetRequiredService<IHttpClientFactory>().CreateClient("api");
 Console.WriteLine("ready");
 
