@@ -1,0 +1,106 @@
+using System.Diagnostics;
+using SparkflyStandIn;
+
+namespace Sparkfly.Auth.Handler.Tests;
+
+/// <summary>Rules 7.1 and 7.3 with what they are about: processes of their own, a cache on a socket, and a server that counts.</summary>
+[Category("Long")]
+[NonParallelizable]
+public class FleetProcessTests
+{
+    private const int Size = 20;
+    private const int Calls = 3;
+
+    private int _rejected;
+
+    /// <summary>Rule 7.1.</summary>
+    [Test]
+    public async Task A_cold_start_of_a_fleet_at_one_moment_costs_a_POST_or_three_and_so_does_a_revocation()
+    {
+        await using StandInServer server = await StartServerAsync();
+        await using Garnet garnet = await Garnet.StartAsync();
+        await using ProcessFleet fleet = await ProcessFleet.StartAsync(Size, server, garnet.Address);
+
+        int coldStart = await CountAsync("cold start", server, fleet);
+        Assert.That(_rejected, Is.Zero, "tokens that the server did not take at the cold start");
+        Assert.That(coldStart, Is.InRange(1, 3), $"POSTs of a cold start of {Size}");
+
+        server.RevokeTokens();
+        int revocation = await CountAsync("revocation", server, fleet);
+        Assert.That(revocation, Is.InRange(1, 3), $"POSTs of a revocation at {Size}");
+        await AssertAllGoodAsync(fleet);
+    }
+
+    /// <summary>Rule 7.3.</summary>
+    [Test]
+    public async Task A_cache_that_goes_in_the_middle_of_a_renewal_costs_each_instance_a_POST_of_its_own_at_most_and_no_failed_call()
+    {
+        await using StandInServer server = await StartServerAsync();
+        await using Garnet garnet = await Garnet.StartAsync();
+        await using ProcessFleet fleet = await ProcessFleet.StartAsync(Size, server, garnet.Address, ("UnauthorizedRefreshInterval", "00:00:00"));
+        await CountAsync("cold start", server, fleet);
+
+        server.RevokeTokens();
+        server.OnTokenRequest = async _ =>
+        {
+            await garnet.KillAsync();
+            return false;
+        };
+        int middle = await CountAsync("cache killed in the middle of a renewal", server, fleet);
+        Assert.That(middle, Is.InRange(1, Size), $"POSTs of a revocation at {Size} whose cache goes");
+        await AssertAllGoodAsync(fleet);
+
+        server.RevokeTokens();
+        int after = await CountAsync("revocation without the cache", server, fleet);
+        Assert.That(after, Is.InRange(1, Size), $"POSTs of a revocation at {Size} whose cache is gone");
+        await AssertAllGoodAsync(fleet);
+    }
+
+    /// <summary>What section 7 is for: the same without it.</summary>
+    [Test]
+    public async Task Without_a_shared_cache_each_instance_asks_for_itself()
+    {
+        await using StandInServer server = await StartServerAsync();
+        await using ProcessFleet fleet = await ProcessFleet.StartAsync(Size, server, redis: "");
+
+        Assert.That(await CountAsync("cold start, nothing shared", server, fleet), Is.EqualTo(Size));
+        server.RevokeTokens();
+        Assert.That(await CountAsync("revocation, nothing shared", server, fleet), Is.EqualTo(Size));
+        await AssertAllGoodAsync(fleet);
+    }
+
+    private async Task<StandInServer> StartServerAsync()
+    {
+        StandInServer server = await Sparkfly.StartAsync();
+        server.OnApiRequest = context =>
+        {
+            if (!server.IsGood(context.Request.Headers["X-Auth-Token"]))
+            {
+                Interlocked.Increment(ref _rejected);
+            }
+
+            return Task.FromResult(false);
+        };
+        return server;
+    }
+
+    /// <summary>How many token requests the calls of the whole fleet cost.</summary>
+    private async Task<int> CountAsync(string what, StandInServer server, ProcessFleet fleet)
+    {
+        int before = server.TokenRequests;
+        Volatile.Write(ref _rejected, 0);
+        var watch = Stopwatch.StartNew();
+        await fleet.CallAsync(Calls);
+        int posts = server.TokenRequests - before;
+        TestContext.Out.WriteLine($"{what}: {posts} POST, {_rejected} calls rejected at first, {fleet.Warned} warned of the cache, {watch.Elapsed.TotalSeconds:F1} s");
+        return posts;
+    }
+
+    /// <summary>Once all have a new token, the server sees no other.</summary>
+    private async Task AssertAllGoodAsync(ProcessFleet fleet)
+    {
+        Volatile.Write(ref _rejected, 0);
+        await fleet.CallAsync(1);
+        Assert.That(_rejected, Is.Zero, "calls with a token that is not good, after all have been answered");
+    }
+}
