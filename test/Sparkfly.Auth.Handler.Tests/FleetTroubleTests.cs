@@ -49,14 +49,15 @@ public class FleetTroubleTests
     public async Task A_cache_that_hangs_is_waited_for_five_seconds_until_it_has_once_answered_and_DistributedCacheTimeout_then()
     {
         await using var fleet = new Fleet(_sparkfly, _cache);
-        Instance cold = fleet.Add(time: new FakeTimeProvider());
+        var clock = new FakeTimeProvider();
+        Instance cold = fleet.Add(time: clock);
         Instance connected = fleet.Add();
         await connected.GetTokenAsync();
         _cache.Before = (_, _, _, cancellationToken) => Make(Trouble.HangsAndHeedsCancellation, cancellationToken);
 
-        Assert.That(await LongestAsync((FakeTimeProvider)cold.App.Services.GetRequiredService<TimeProvider>(), () => cold.GetTokenAsync(), s_first), Is.True, "a cold one");
+        Assert.That(await WaitsForAsync(clock, cold.GetTokenAsync, s_first), Is.True, "a cold one");
         SparkflyToken token = await connected.GetTokenAsync();
-        Assert.That(await LongestAsync(connected.Clock, () => connected.RenewTokenAsync(token), s_connected), Is.True, "one that is connected");
+        Assert.That(await WaitsForAsync(connected.Clock, () => connected.RenewTokenAsync(token), s_connected), Is.True, "one that is connected");
     }
 
     [Test]
@@ -192,7 +193,7 @@ public class FleetTroubleTests
     }
 
     /// <summary>Whether it waits for just this long.</summary>
-    private async Task<bool> LongestAsync(FakeTimeProvider clock, Func<Task> act, TimeSpan limit)
+    private async Task<bool> WaitsForAsync(FakeTimeProvider clock, Func<Task> act, TimeSpan limit)
     {
         int before = _cache.Operations.Value;
         int posts = _sparkfly.TokenRequests.Value;

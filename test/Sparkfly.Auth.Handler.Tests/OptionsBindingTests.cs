@@ -98,8 +98,8 @@ public class OptionsBindingTests
         Assert.That(
             source,
             Is.EqualTo(
-                "AllowHttp AuthEndpoint AuthTimeout BaseAddress DistributedCacheTimeout ExpirationMargin ForwardedFor Identity Key MaxFailureBackoff MaxReplayBodySize " +
-                "MinFailureBackoff RefreshAhead RetryOnUnauthorized Scope TokenLifetime UnauthorizedRefreshInterval"),
+                "AllowHttp AuthEndpoint AuthTimeout BaseAddress DistributedCacheTimeout ExpirationMargin ForwardedFor Identity Key MaxFailureBackoff " +
+                "MaxReplayBodySize MinFailureBackoff RefreshAhead RetryOnUnauthorized Scope TokenLifetime UnauthorizedRefreshInterval"),
             "A new option wants a line in each of the two tests above.");
     }
 

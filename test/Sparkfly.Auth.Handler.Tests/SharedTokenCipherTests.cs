@@ -137,12 +137,16 @@ public class SharedTokenCipherTests
     {
         SharedTokenCipher cipher = Cipher();
         byte[] entry = cipher.Encrypt(s_token);
+        string[] texts =
+        [
+            Encoding.Latin1.GetString(entry), Convert.ToHexString(entry), Convert.ToBase64String(entry), cipher.CacheKey, cipher.ClaimKey,
+        ];
         string[] secrets = [s_token.Value, _identity, _key, "sparkfly.test", "auth\n"];
 
         foreach (string secret in secrets)
         {
             byte[] bytes = Encoding.UTF8.GetBytes(secret);
-            foreach (string text in (string[])[Encoding.Latin1.GetString(entry), Convert.ToHexString(entry), Convert.ToBase64String(entry), cipher.CacheKey, cipher.ClaimKey])
+            foreach (string text in texts)
             {
                 Assert.That(text, Does.Not.Contain(secret).IgnoreCase);
                 Assert.That(text, Does.Not.Contain(Convert.ToHexString(bytes)).IgnoreCase);

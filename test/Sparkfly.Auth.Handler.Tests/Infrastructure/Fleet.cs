@@ -120,7 +120,7 @@ internal sealed class FleetClock() : FakeTimeProvider(new DateTimeOffset(2026, 1
     }
 }
 
-/// <summary>What is done to a distributed cache: each has a letter of its own in a list of them.</summary>
+/// <summary>What is done to a distributed cache.</summary>
 internal enum Operation
 {
     Get,
