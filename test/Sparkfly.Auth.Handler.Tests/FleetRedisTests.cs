@@ -86,12 +86,13 @@ public class FleetRedisTests
 
     private void Configure(RedisCacheOptions options, Garnet garnet) => options.ConnectionMultiplexerFactory = async () =>
     {
-        // Its own timeouts are longer than the test's patience with a call: what bounds the wait is ours.
+        // An operation waits until the connection is back, for longer than the test has patience with a call: what bounds the wait is ours.
         IConnectionMultiplexer redis = await ConnectionMultiplexer.ConnectAsync(new ConfigurationOptions
         {
             EndPoints = { garnet.Address },
             AbortOnConnectFail = false,
             AsyncTimeout = (int)Subprocess.Patience.TotalMilliseconds,
+            BacklogPolicy = new BacklogPolicy { QueueWhileDisconnected = true, AbortPendingOnConnectionFailure = false },
             ReconnectRetryPolicy = new LinearRetry(100),
         });
         redis.ConnectionRestored += (_, connection) => _ = connection.ConnectionType == ConnectionType.Interactive && _restored.TrySetResult();
