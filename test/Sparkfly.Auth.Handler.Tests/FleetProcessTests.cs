@@ -23,11 +23,11 @@ public class FleetProcessTests
 
         int coldStart = await CountAsync("cold start", server, fleet);
         Assert.That(_rejected, Is.Zero, "tokens that the server did not take at the cold start");
-        Assert.That(coldStart, Is.InRange(1, 3), $"POSTs of a cold start of {Size}");
+        Assert.That(coldStart, Is.InRange(1, 3 + fleet.Warned), $"POSTs of a cold start of {Size}; who does not reach the cache in time asks for itself");
 
         server.RevokeTokens();
         int revocation = await CountAsync("revocation", server, fleet);
-        Assert.That(revocation, Is.InRange(1, 3), $"POSTs of a revocation at {Size}");
+        Assert.That(revocation, Is.InRange(1, 3 + fleet.Warned), $"POSTs of a revocation at {Size}; who does not reach the cache in time asks for itself");
         await AssertAllGoodAsync(fleet);
     }
 
