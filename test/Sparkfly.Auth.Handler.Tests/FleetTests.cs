@@ -317,12 +317,11 @@ public class FleetTests
     public async Task A_claim_is_held_for_as_long_as_its_POST_takes()
     {
         var clock = new FleetClock();
-        var cache = new SharedCache(clock);
-        await using var fleet = new Fleet(_sparkfly, cache);
+        await using var fleet = new Fleet(_sparkfly, _cache);
         Gate posts = _sparkfly.HoldTokenRequests();
-        Task<SparkflyToken> asking = fleet.Add(time: clock).GetTokenAsync();
+        Task<SparkflyToken> asking = fleet.Add(Fleet.WithoutTimeouts, time: clock).GetTokenAsync();
         await _sparkfly.TokenRequests.Reaches(1);
-        string claim = cache.Keys.Single(SharedCache.IsClaim);
+        string claim = _cache.Keys.Single(SharedCache.IsClaim);
 
         for (int writes = 2; writes <= 11; writes++)
         {
@@ -330,15 +329,15 @@ public class FleetTests
                 () =>
                 {
                     clock.Advance(TimeSpan.FromMilliseconds(100));
-                    return cache.History.Count(static o => o == "Set claim") >= writes;
+                    return _cache.History.Count(static o => o == "Set claim") >= writes;
                 },
                 $"write {writes} of the claim");
-            Assert.That(cache.Has(claim), Is.True, $"after write {writes}");
+            Assert.That(_cache.Has(claim), Is.True, $"after write {writes}");
         }
 
         posts.Open();
         await asking;
-        Assert.That(cache.Keys, Has.Exactly(1).Items, "entries");
+        Assert.That(_cache.Keys, Has.Exactly(1).Items, "entries");
     }
 
     [Test]

@@ -126,7 +126,7 @@ public class FleetTroubleTests
     public async Task A_cache_that_is_gone_while_the_POST_is_under_way_costs_no_second_one()
     {
         await using var fleet = new Fleet(_sparkfly, _cache);
-        Instance instance = fleet.Add();
+        Instance instance = fleet.Add(Fleet.WithoutTimeouts);
         Gate posts = _sparkfly.HoldTokenRequests();
         Task<SparkflyToken> asking = instance.GetTokenAsync();
         await _sparkfly.TokenRequests.Reaches(1);

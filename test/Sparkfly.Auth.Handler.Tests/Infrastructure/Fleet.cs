@@ -12,6 +12,10 @@ internal sealed class Fleet(InMemorySparkfly sparkfly, IDistributedCache cache) 
 
     public IReadOnlyList<Instance> Instances => _instances;
 
+    /// <summary>For a test that lets much time pass while something is under way.</summary>
+    public static void WithoutTimeouts(SparkflyAuthOptions options) =>
+        (options.AuthTimeout, options.DistributedCacheTimeout) = (TimeSpan.FromDays(1), TimeSpan.FromDays(1));
+
     /// <summary>Starts another instance.</summary>
     /// <param name="configure">Settings of its own.</param>
     /// <param name="ahead">How far its clock is ahead of the first instance's.</param>
