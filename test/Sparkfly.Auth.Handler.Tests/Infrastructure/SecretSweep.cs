@@ -67,8 +67,10 @@ public sealed class SecretSweep
     // Every exception that the package throws, also those that nobody looks at. Not what tests throw into it: they may hold anything.
     private static void NoteOurs(object? sender, FirstChanceExceptionEventArgs args)
     {
-        if (args.Exception is SparkflyAuthenticationException ||
-            new StackTrace(args.Exception).GetFrame(0)?.GetMethod()?.DeclaringType?.Assembly == typeof(SparkflyAuthHandler).Assembly)
+        // Nor the binder's, which repeats a value that does not fit: its code is generated into the package.
+        Type? thrower = new StackTrace(args.Exception).GetFrame(0)?.GetMethod()?.DeclaringType;
+        bool isBinders = thrower?.FullName?.StartsWith("Microsoft.Extensions.Configuration.Binder", StringComparison.Ordinal) == true;
+        if (args.Exception is SparkflyAuthenticationException || (thrower?.Assembly == typeof(SparkflyAuthHandler).Assembly && !isBinders))
         {
             Note(args.Exception.ToString());
         }
