@@ -4,6 +4,10 @@ using SparkflyStandIn;
 namespace Sparkfly.Auth.Handler.Tests;
 
 /// <summary>Rules 7.1 and 7.3 with what they are about: processes of their own, a cache on a socket, and a server that counts.</summary>
+/// <remarks>
+/// Each process has reached the cache before it is asked to call: twenty that start on two cores take longer for a first connection than rule 7.3
+/// lets it cost. Where one still does not get through in time, it asks for itself; the bound leaves room for these, but not for all of them.
+/// </remarks>
 [Category("Long")]
 [NonParallelizable]
 public class FleetProcessTests
@@ -23,11 +27,11 @@ public class FleetProcessTests
 
         int coldStart = await CountAsync("cold start", server, fleet);
         Assert.That(_rejected, Is.Zero, "tokens that the server did not take at the cold start");
-        Assert.That(coldStart, Is.InRange(1, 3 + fleet.Warned), $"POSTs of a cold start of {Size}; who does not reach the cache in time asks for itself");
+        Assert.That(coldStart, Is.InRange(1, 3 + Math.Min(fleet.Warned, Size / 2)), $"POSTs of a cold start of {Size}; who does not reach the cache in time asks for itself");
 
         server.RevokeTokens();
         int revocation = await CountAsync("revocation", server, fleet);
-        Assert.That(revocation, Is.InRange(1, 3 + fleet.Warned), $"POSTs of a revocation at {Size}; who does not reach the cache in time asks for itself");
+        Assert.That(revocation, Is.InRange(1, 3 + Math.Min(fleet.Warned, Size / 2)), $"POSTs of a revocation at {Size}; who does not reach the cache in time asks for itself");
         await AssertAllGoodAsync(fleet);
     }
 
