@@ -14,9 +14,10 @@ namespace Sparkfly.Auth.Handler;
 /// <c>AddSparkflyAuthHandler</c> or <c>AddHttpMessageHandler&lt;SparkflyAuthHandler&gt;()</c>. Thread-safe, as handlers are.
 /// </para>
 /// <para>
-/// Before its first request it makes its pipeline safe for the token: it turns the primary handler's redirects off and follows them itself,
-/// turns off cookies, and puts a guard at the innermost place, which lets the token leave for Sparkfly only. A primary handler of another
-/// type than <see cref="SocketsHttpHandler"/> or <see cref="HttpClientHandler"/> must not follow redirects by itself.
+/// Before its first request it makes its pipeline safe for the token: it turns the primary handler's redirects and cookies off, and puts a guard
+/// at the innermost place, which lets the token leave for Sparkfly only, follows redirects in the primary handler's place, and keeps the cookies
+/// of other hosts. A primary handler of another type than <see cref="SocketsHttpHandler"/> or <see cref="HttpClientHandler"/> must not follow
+/// redirects by itself.
 /// </para>
 /// </remarks>
 public sealed class SparkflyAuthHandler : DelegatingHandler
@@ -234,10 +235,9 @@ public sealed class SparkflyAuthHandler : DelegatingHandler
         {
             await account.Tokens.RenewTokenAsync(rejected, CancellationToken.None).ConfigureAwait(false);
         }
-#pragma warning disable CA1031 // Nobody waits for it; whoever asks for the token next is told.
         catch (Exception exception)
-#pragma warning restore CA1031
         {
+            // Nobody waits for it; whoever asks for the token next is told.
             Log.RenewalForNextRequestFailed(_logger, account.Name, exception.Message);
         }
     }

@@ -298,10 +298,4 @@ public class RedirectTests
             return Task.CompletedTask;
         }
     }
-
-    /// <summary>A stream that can be read once, forwards.</summary>
-    private sealed class OneWayStream(byte[] bytes) : MemoryStream(bytes)
-    {
-        public override bool CanSeek => false;
-    }
 }

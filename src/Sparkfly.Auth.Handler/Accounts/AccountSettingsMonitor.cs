@@ -85,10 +85,9 @@ internal sealed class AccountSettingsMonitor : IDisposable
             {
                 Log.InvalidReload(_logger, _name, exception.Message);
             }
-#pragma warning disable CA1031 // The monitor's own callback throws the same out of Reload(); thrown here too it would be told twice.
             catch (Exception exception)
-#pragma warning restore CA1031
             {
+                // The monitor's own callback throws the same out of Reload(); thrown here too it would be told twice.
                 // The binder's message repeats the value that does not fit its setting, which may be a secret in the wrong place.
                 Log.InvalidReload(_logger, _name, $"{exception.GetType().Name}; the exception leaves the reload");
             }

@@ -49,10 +49,9 @@ internal sealed class SparkflyAuthClient(IHttpClientFactory factory, TimeProvide
         {
             return AuthAnswer.Disposed;
         }
-#pragma warning disable CA1031 // Everything that a pipeline of the application's own may throw is told to whoever waits for the token.
         catch (Exception exception)
-#pragma warning restore CA1031
         {
+            // Everything that a pipeline of the application's own may throw is told to whoever waits for the token.
             return AuthAnswer.Of(Unanswered(endpoint, settings, exception, timeout.IsCancellationRequested));
         }
     }
@@ -230,10 +229,9 @@ internal sealed class SparkflyAuthClient(IHttpClientFactory factory, TimeProvide
                 : null;
             return string.IsNullOrWhiteSpace(text) || SecretText.IsIn(text, settings) ? "" : $": \"{OneLine(text, LongestErrorText)}\"";
         }
-#pragma warning disable CA1031 // A body may be cut, late, no JSON, no text (half a surrogate pair): the status is told all the same.
         catch (Exception)
-#pragma warning restore CA1031
         {
+            // A body may be cut, late, no JSON, no text (half a surrogate pair): the status is told all the same.
             return "";
         }
     }

@@ -37,10 +37,9 @@ internal sealed class SharedTokens(string account, BoundedCache cache, TimeProvi
         {
             return AuthAnswer.Disposed;
         }
-#pragma warning disable CA1031 // Whatever the application's cache throws: the token is had without it.
         catch (Exception exception)
-#pragma warning restore CA1031
         {
+            // Whatever the application's cache throws: the token is had without it.
             cache.LeaveAlone();
             Log.SharedCacheFailed(logger, account, exception);
         }
@@ -126,7 +125,8 @@ internal sealed class SharedTokens(string account, BoundedCache cache, TimeProvi
             return null;
         }
 
-        if (request.Replaced is not { } replaced || !request.IsForced || shared.Value != replaced.Value)
+        bool isRejected = request.IsForced && shared.Value == request.Replaced?.Value;
+        if (!isRejected)
         {
             // An older one was left behind by an instance that has not heard of the newer. One value may be handed out twice, and is then newer.
             return request.Replaced is null || shared.ObtainedAt > request.Replaced.ObtainedAt ? AuthAnswer.Of(token) : null;

@@ -55,7 +55,7 @@ internal readonly struct Exchange
 
     /// <summary>
     /// Makes the body what it was before handlers in between have changed it; not where a redirect has left it out. The rest of the message stays
-    /// that of the hop that was rejected: what a POST redirected from has been accepted, and must not be sent again.
+    /// that of the hop that was rejected: a POST that was redirected has been accepted, and must not be sent again.
     /// </summary>
     public void PutBodyInPlace()
     {

@@ -130,10 +130,9 @@ internal sealed class SparkflyTokenProvider(
             activity = Telemetry.StartTokenRequest(parent);
             answer = await AskAsync(request).ConfigureAwait(false);
         }
-#pragma warning disable CA1031 // Whatever a logger or a listener throws: nobody waits for ever.
         catch (Exception exception)
-#pragma warning restore CA1031
         {
+            // Whatever a logger or a listener throws: nobody waits for ever.
             answer = AuthAnswer.Of(new AuthFailure(
                 $"The token request ended with a {exception.GetType().Name} of a logger or listener of the application's."));
         }
@@ -198,12 +197,14 @@ internal sealed class SparkflyTokenProvider(
                 ? token
                 : null;
         }
-        catch (Exception exception) when (Reported(exception))
+        catch (Exception exception)
         {
+            Log.CacheFailed(logger, account.Name, exception);
             return null;
         }
     }
 
+    // The cache is the application's own, with limits and moods of its own. The token is held here as well, so no failure of it stops a request.
     private void Cache(AccountSettings settings, SparkflyToken token)
     {
         try
@@ -214,18 +215,12 @@ internal sealed class SparkflyTokenProvider(
             entry.Size = 1;
             entry.AbsoluteExpirationRelativeToNow = Longest(token.ExpiresAt - time.GetUtcNow(), TimeSpan.FromTicks(1));
         }
-        catch (Exception exception) when (Reported(exception))
+        catch (Exception exception)
         {
+            Log.CacheFailed(logger, account.Name, exception);
         }
 
         static TimeSpan Longest(TimeSpan a, TimeSpan b) => a > b ? a : b;
-    }
-
-    // The cache is the application's own, with limits and moods of its own. The token is held here as well, so no failure of it stops a request.
-    private bool Reported(Exception exception)
-    {
-        Log.CacheFailed(logger, account.Name, exception);
-        return true;
     }
 
     private SparkflyAuthenticationException NoToken(Backoff failure) =>

@@ -12,7 +12,10 @@ internal sealed class TokenRequest(AccountSettings settings, SparkflyToken? repl
 
     public SparkflyToken? Replaced => replaced;
 
-    /// <summary>Whether a 401 asked for it. Guarded by the lock of <see cref="AccountTokens"/>.</summary>
+    /// <summary>
+    /// Whether a 401 asked for it. Set under the lock of <see cref="AccountTokens"/>, also while it runs; read without it where a fleet's token is
+    /// looked at, which may be before a 401 joins: then the fleet's interval is looked at the next time.
+    /// </summary>
     public bool IsForced { get; set; }
 
     public Task<TokenOutcome> Outcome => _outcome.Task;

@@ -20,12 +20,9 @@ public enum Primary
 
 internal static class SendingExtensions
 {
-    public static async Task<HttpResponseMessage> SendAs(
+    public static Task<HttpResponseMessage> SendAs(
         this HttpClient client, Sending sending, HttpRequestMessage request, CancellationToken cancellationToken = default) =>
-        sending == Sending.Async
-            ? await client.SendAsync(request, cancellationToken).WaitAsync(TestApp.Patience, CancellationToken.None)
-            : await Task.Run(() => client.Send(request, cancellationToken), CancellationToken.None)
-                .WaitAsync(TestApp.Patience, CancellationToken.None);
+        client.SendAsync(request, sending == Sending.Async, cancellationToken);
 
     public static async Task<HttpResponseMessage> GetAs(this HttpClient client, Sending sending, string address)
     {
