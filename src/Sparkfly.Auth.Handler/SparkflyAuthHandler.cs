@@ -170,7 +170,8 @@ public sealed class SparkflyAuthHandler : DelegatingHandler
         // Once; in a fleet once more, where what another instance had obtained is rejected too.
         for (int sends = 1; WasRejected(exchange, response) && (sends == 1 || (sends == 2 && token.IsShared)); sends++)
         {
-            if (await RenewAsync(exchange, token, response, cancellationToken).ConfigureAwait(false) is not { } renewed)
+            SparkflyToken? renewed = await RenewAsync(exchange, token, response, cancellationToken).ConfigureAwait(false);
+            if (renewed is null)
             {
                 break;
             }
