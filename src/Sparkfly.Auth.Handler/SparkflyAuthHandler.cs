@@ -22,7 +22,9 @@ namespace Sparkfly.Auth.Handler;
 /// </remarks>
 public sealed class SparkflyAuthHandler : DelegatingHandler
 {
-    private readonly SparkflyAccount _account;
+    // Null where it is to be asked for: see ISparkflyAccountSource.
+    private readonly SparkflyAccount? _account;
+    private readonly string _accountName;
     private readonly SparkflyAccounts _accounts;
     private readonly ILogger _logger;
 
@@ -30,9 +32,10 @@ public sealed class SparkflyAuthHandler : DelegatingHandler
     private readonly Lock _securing = new();
     private volatile PrimaryHandlerPolicy? _primary;
 
-    internal SparkflyAuthHandler(SparkflyAccount account, SparkflyAccounts accounts, ILogger logger)
+    internal SparkflyAuthHandler(string account, SparkflyAccounts accounts, ILogger logger)
     {
-        _account = account;
+        _account = accounts.MayBeOfSource(account) ? null : accounts.Get(account);
+        _accountName = account;
         _accounts = accounts;
         _logger = logger;
     }
@@ -46,7 +49,15 @@ public sealed class SparkflyAuthHandler : DelegatingHandler
     {
         ArgumentNullException.ThrowIfNull(request);
         PrimaryHandlerPolicy primary = _primary ?? SecurePipeline();
-        SparkflyAccount account = AccountOf(request, out bool isNamed);
+        string? named = AccountNamedBy(request);
+        return AccountAtHand(named) is { } account
+            ? SendForAsync(request, account, primary, named is not null, cancellationToken)
+            : SendWhenFoundAsync(request, primary, named, cancellationToken);
+    }
+
+    private Task<HttpResponseMessage> SendForAsync(
+        HttpRequestMessage request, SparkflyAccount account, PrimaryHandlerPolicy primary, bool isNamed, CancellationToken cancellationToken)
+    {
         AccountSettings settings = account.Settings;
         if (!settings.TakesToken(request.RequestUri))
         {
@@ -70,13 +81,14 @@ public sealed class SparkflyAuthHandler : DelegatingHandler
     {
         ArgumentNullException.ThrowIfNull(request);
         PrimaryHandlerPolicy primary = _primary ?? SecurePipeline();
-        SparkflyAccount account = AccountOf(request, out bool isNamed);
+        string? named = AccountNamedBy(request);
+        SparkflyAccount account = AccountAtHand(named) ?? _accounts.FindAsync(named ?? _accountName, cancellationToken).GetAwaiter().GetResult();
         while (true)
         {
             AccountSettings settings = account.Settings;
             if (!settings.TakesToken(request.RequestUri))
             {
-                ReportForeign(request, account, settings, isNamed);
+                ReportForeign(request, account, settings, named is not null);
                 return base.Send(request, cancellationToken);
             }
 
@@ -88,6 +100,13 @@ public sealed class SparkflyAuthHandler : DelegatingHandler
                 return SendOwnAsync(exchange, token, cancellationToken).GetAwaiter().GetResult();
             }
         }
+    }
+
+    private async Task<HttpResponseMessage> SendWhenFoundAsync(
+        HttpRequestMessage request, PrimaryHandlerPolicy primary, string? named, CancellationToken cancellationToken)
+    {
+        SparkflyAccount account = await _accounts.FindAsync(named ?? _accountName, cancellationToken).ConfigureAwait(false);
+        return await SendForAsync(request, account, primary, named is not null, cancellationToken).ConfigureAwait(false);
     }
 
     private async Task<HttpResponseMessage> SendColdAsync(
@@ -294,20 +313,22 @@ public sealed class SparkflyAuthHandler : DelegatingHandler
         exchange.End();
     }
 
+    /// <summary>The account for the request, where it need not be asked for.</summary>
     /// <exception cref="InvalidOperationException">The request names an account that is not registered.</exception>
-    private SparkflyAccount AccountOf(HttpRequestMessage request, out bool isNamed)
+    private SparkflyAccount? AccountAtHand(string? named) => named is null && _account is not null ? _account : _accounts.At(named ?? _accountName);
+
+    /// <summary>The name of the account that this one request is for; null where that is the handler's own.</summary>
+    private static string? AccountNamedBy(HttpRequestMessage request)
     {
         if (RequestOptionsPeek.Of(request) is not { } options ||
             !options.TryGetValue(SparkflyRequestOptions.Account.Key, out object? value) ||
             value is null)
         {
-            isNamed = false;
-            return _account;
+            return null;
         }
 
-        isNamed = true;
         return value is string name
-            ? _accounts.Get(name)
+            ? name
             : throw new InvalidOperationException(
                 $"The request option \"{SparkflyRequestOptions.Account.Key}\" is a {value.GetType().Name}; an account's name is a string.");
     }

@@ -1,5 +1,4 @@
 using System.Globalization;
-using Microsoft.Extensions.Caching.Distributed;
 using Microsoft.Extensions.Configuration;
 using Microsoft.Extensions.DependencyInjection;
 using Microsoft.Extensions.Hosting;
@@ -24,16 +23,6 @@ builder.Services.AddHttpClient("api").AddSparkflyAuthHandler();
 
 using IHost host = builder.Build();
 await host.StartAsync();
-if (host.Services.GetService<IDistributedCache>() is { } cache)
-{
-    // Ready once it has reached what it depends on, as a readiness probe has it. Twenty processes that start on two cores take longer for
-    // their first connection than five seconds.
-    string probe = $"probe-{Environment.ProcessId}";
-    await cache.SetAsync(probe, [1]);
-    await cache.GetAsync(probe);
-    await cache.RemoveAsync(probe);
-}
-
 HttpClient http = host.Services.GetRequiredService<IHttpClientFactory>().CreateClient("api");
 Console.WriteLine("ready");
 

@@ -1,4 +1,7 @@
 using System.Net;
+using Microsoft.Extensions.Caching.Distributed;
+using Microsoft.Extensions.Hosting;
+using Microsoft.Extensions.Options;
 using Microsoft.Extensions.Time.Testing;
 
 namespace Sparkfly.Auth.Handler.Tests;
@@ -58,6 +61,42 @@ public class FleetTroubleTests
         Assert.That(await WaitsForAsync(clock, cold.GetTokenAsync, s_first), Is.True, "a cold one");
         SparkflyToken token = await connected.GetTokenAsync();
         Assert.That(await WaitsForAsync(connected.Clock, () => connected.RenewTokenAsync(token), s_connected), Is.True, "one that is connected");
+    }
+
+    [Test]
+    public async Task The_connection_is_begun_when_the_host_starts_which_neither_waits_for_it_nor_fails_with_it([Values] Trouble trouble)
+    {
+        _cache.Before = (_, _, _, cancellationToken) => Make(trouble, cancellationToken);
+        using IHost host = HostedApp.Build(services =>
+        {
+            _sparkfly.AddAccount(services, "");
+            services.AddSparkflyAuth(static _ => { }).UseDistributedCache();
+            services.AddSingleton<IDistributedCache>(_cache);
+        });
+
+        await host.StartAsync().WaitAsync(TestApp.Patience);
+
+        await _cache.Operations.Reaches(1);
+        Assert.That(_cache.History.Single(), Is.EqualTo("Get token"));
+    }
+
+    [Test]
+    public async Task Once_the_host_has_had_it_connected_a_hanging_cache_is_waited_for_no_longer_than_DistributedCacheTimeout()
+    {
+        await using var fleet = new Fleet(_sparkfly, _cache);
+        Instance instance = fleet.Add();
+        var connected = new Gate();
+        _cache.Before = (_, _, _, _) =>
+        {
+            connected.Open();
+            return Task.CompletedTask;
+        };
+        instance.App.Services.GetRequiredService<IStartupValidator>().Validate();
+        await connected.Opened.WaitAsync(TestApp.Patience);
+        await Fleet.Until(() => instance.App.Services.GetRequiredService<BoundedCache>().IsConnected, "the connection");
+        _cache.Before = (_, _, _, cancellationToken) => Make(Trouble.HangsAndHeedsCancellation, cancellationToken);
+
+        Assert.That(await WaitsForAsync(instance.Clock, instance.GetTokenAsync, s_connected), Is.True);
     }
 
     [Test]

@@ -10,7 +10,7 @@ namespace Sparkfly.Auth.Handler;
 /// <c>OnChange</c> never tells. So the same change tokens are followed here too, with a factory that does not depend on whether the
 /// monitor has heard of the change yet.
 /// </remarks>
-internal sealed class AccountSettingsMonitor : IDisposable
+internal sealed class AccountSettingsMonitor : CurrentSettings, IDisposable
 {
     private readonly string _name;
     private readonly IOptionsMonitor<SparkflyAuthOptions> _monitor;
@@ -18,7 +18,6 @@ internal sealed class AccountSettingsMonitor : IDisposable
     private readonly ILogger _logger;
     private readonly List<IDisposable> _subscriptions = [];
     private readonly Lock _reloading = new();
-    private volatile AccountSettings? _current;
 
     /// <exception cref="OptionsValidationException">The account's options are invalid.</exception>
     public AccountSettingsMonitor(
@@ -49,7 +48,7 @@ internal sealed class AccountSettingsMonitor : IDisposable
             {
                 // Unless what configures the options has changed them meanwhile, on this very thread.
                 AccountSettings read = AccountSettings.From(monitor.Get(name));
-                _current ??= read;
+                Take(Current ?? read);
             }
             catch
             {
@@ -58,9 +57,6 @@ internal sealed class AccountSettingsMonitor : IDisposable
             }
         }
     }
-
-    /// <summary>The last good settings; another object only when a value differs.</summary>
-    public AccountSettings Current => _current!;
 
     public void Dispose() => _subscriptions.ForEach(static s => s.Dispose());
 
@@ -79,7 +75,10 @@ internal sealed class AccountSettingsMonitor : IDisposable
         {
             try
             {
-                Take(read(this));
+                if (Take(AccountSettings.From(read(this))))
+                {
+                    Log.SettingsChanged(_logger, _name);
+                }
             }
             catch (OptionsValidationException exception)
             {
@@ -91,16 +90,6 @@ internal sealed class AccountSettingsMonitor : IDisposable
                 // The binder's message repeats the value that does not fit its setting, which may be a secret in the wrong place.
                 Log.InvalidReload(_logger, _name, $"{exception.GetType().Name}; the exception leaves the reload");
             }
-        }
-    }
-
-    private void Take(SparkflyAuthOptions options)
-    {
-        AccountSettings settings = AccountSettings.From(options);
-        if (settings != _current)
-        {
-            _current = settings;
-            Log.SettingsChanged(_logger, _name);
         }
     }
 }

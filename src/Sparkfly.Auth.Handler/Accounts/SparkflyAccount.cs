@@ -1,9 +1,11 @@
-using Microsoft.Extensions.DependencyInjection;
-
 namespace Sparkfly.Auth.Handler;
 
 /// <summary>One account as a handler sees it: its settings, and who gives its tokens.</summary>
-internal sealed class SparkflyAccount(string name, AccountSettingsMonitor monitor, IServiceProvider services) : IDisposable
+/// <param name="name">The name that requests have for it.</param>
+/// <param name="registration">What it was registered as: its own name, or <see cref="AccountRegistration.OfSource"/>.</param>
+/// <param name="settings">Its settings; there are some already.</param>
+/// <param name="tokens">Gives its token provider, always the same.</param>
+internal sealed class SparkflyAccount(string name, string registration, CurrentSettings settings, Func<SparkflyAccount, ISparkflyTokenProvider> tokens)
 {
     private ISparkflyTokenProvider? _tokens;
     private Allowed? _allowed;
@@ -11,13 +13,14 @@ internal sealed class SparkflyAccount(string name, AccountSettingsMonitor monito
 
     public string Name => name;
 
+    /// <summary>The client that its token requests are made with.</summary>
+    public string AuthClientName { get; } = SparkflyAuthClient.ClientName(registration);
+
     /// <summary>The last good settings; another object only when a value differs.</summary>
-    public AccountSettings Settings => monitor.Current;
+    public AccountSettings Settings => settings.Current!;
 
     /// <summary>The application may have put its own provider in place; asked for late, since ours asks for the account.</summary>
-    public ISparkflyTokenProvider Tokens => _tokens ??= name.Length == 0
-        ? services.GetRequiredService<ISparkflyTokenProvider>()
-        : services.GetRequiredKeyedService<ISparkflyTokenProvider>(name);
+    public ISparkflyTokenProvider Tokens => _tokens ??= tokens(this);
 
     /// <summary>True once: a misconfigured base address is worth one warning, not one a request.</summary>
     public bool TakeWarningOfSparkflyHost() => Interlocked.Exchange(ref _hasWarnedOfSparkflyHost, 1) == 0;
@@ -31,8 +34,6 @@ internal sealed class SparkflyAccount(string name, AccountSettingsMonitor monito
             Volatile.Write(ref _allowed, new Allowed(token, home));
         }
     }
-
-    public void Dispose() => monitor.Dispose();
 
     private sealed record Allowed(SparkflyToken Token, Origin Home);
 }

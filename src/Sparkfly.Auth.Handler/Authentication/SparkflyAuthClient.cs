@@ -19,20 +19,22 @@ internal sealed class SparkflyAuthClient(IHttpClientFactory factory, TimeProvide
     private readonly ConcurrentDictionary<Uri, Uri> _atRoot = new();
 
     /// <summary>The name of the <see cref="HttpClient"/> that an account's token requests are made with.</summary>
-    public static string ClientName(string account) => account.Length == 0 ? "Sparkfly.Auth.Handler" : $"Sparkfly.Auth.Handler:{account}";
+    /// <param name="registration">The account's name; of all accounts of a source, <see cref="AccountRegistration.OfSource"/>.</param>
+    public static string ClientName(string registration) =>
+        registration.Length == 0 ? "Sparkfly.Auth.Handler" : $"Sparkfly.Auth.Handler:{registration}";
 
     /// <summary>Asks for a token, once; where the endpoint is not there, once more at its other home. Throws nothing.</summary>
-    /// <param name="account">The account's name, which names the client to ask with.</param>
+    /// <param name="clientName">The client to ask with.</param>
     /// <param name="settings">What to ask with.</param>
     /// <param name="disposing">Ends the request with <see cref="AuthAnswer.Disposed"/>.</param>
-    public async Task<AuthAnswer> RequestTokenAsync(string account, AccountSettings settings, CancellationToken disposing)
+    public async Task<AuthAnswer> RequestTokenAsync(string clientName, AccountSettings settings, CancellationToken disposing)
     {
         using var timeout = new CancellationTokenSource(settings.AuthTimeout, time);
         using var ended = CancellationTokenSource.CreateLinkedTokenSource(timeout.Token, disposing);
         Uri endpoint = _atRoot.TryGetValue(settings.BaseAddress, out Uri? known) && known == settings.RootAuthEndpoint ? known : settings.AuthEndpoint;
         try
         {
-            HttpClient client = factory.CreateClient(ClientName(account));
+            HttpClient client = factory.CreateClient(clientName);
             AuthAnswer answer = await PostAsync(client, endpoint, settings, ended.Token).ConfigureAwait(false);
             if (answer.Failure?.Status != HttpStatusCode.NotFound || OtherHome(endpoint, settings) is not { } other)
             {

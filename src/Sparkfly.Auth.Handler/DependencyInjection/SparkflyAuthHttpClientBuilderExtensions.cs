@@ -46,7 +46,7 @@ public static class SparkflyAuthHttpClientBuilderExtensions
         builder.AddHttpMessageHandler(provider => provider.GetRequiredService<SparkflyHandlerFactory>().Create(account));
 
         return client is null ? builder : builder.ConfigureHttpClient((provider, http) =>
-            http.BaseAddress ??= provider.GetRequiredService<SparkflyAccounts>().Get(account).Settings.BaseAddress);
+            http.BaseAddress ??= provider.GetRequiredService<SparkflyAccounts>().At(account)?.Settings.BaseAddress);
     }
 
     private static void Check(SparkflyAccounts accounts, string? client, string account)

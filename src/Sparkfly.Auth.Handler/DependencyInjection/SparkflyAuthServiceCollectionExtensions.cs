@@ -1,3 +1,4 @@
+using System.Diagnostics.CodeAnalysis;
 using Microsoft.Extensions.Caching.Distributed;
 using Microsoft.Extensions.Caching.Memory;
 using Microsoft.Extensions.Configuration;
@@ -73,11 +74,48 @@ public static class SparkflyAuthServiceCollectionExtensions
         return AddAccount(services, name, options => options.Bind(section));
     }
 
+    /// <summary>
+    /// Registers a source of accounts that are not registered by name: tenants that come and go while the application runs. Requests choose theirs
+    /// with <c>request.SetSparkflyAccount(name)</c>.
+    /// </summary>
+    /// <remarks>
+    /// <para>
+    /// A client whose handler's own account is not registered asks the source for it as well, and gets no base address from it: it sets its own. The
+    /// source is never asked for a registered name. Of several sources the last one is asked.
+    /// </para>
+    /// <para>What is configured with the returned builder holds for all accounts of the source. They share one client for token requests.</para>
+    /// </remarks>
+    /// <typeparam name="TSource">The source; it is made in a scope of its own for each question.</typeparam>
+    /// <param name="services">The services to register it with.</param>
+    /// <returns>A builder for what else there is to configure; its name is <c>*</c>.</returns>
+    /// <exception cref="ArgumentNullException"><paramref name="services"/> is <see langword="null"/>.</exception>
+    public static SparkflyAuthBuilder AddSparkflyAccountSource<
+        [DynamicallyAccessedMembers(DynamicallyAccessedMemberTypes.PublicConstructors)] TSource>(this IServiceCollection services)
+        where TSource : class, ISparkflyAccountSource
+    {
+        ArgumentNullException.ThrowIfNull(services);
+        AddSparkflyAuthCore(services);
+        services.AddScoped<ISparkflyAccountSource, TSource>();
+        if (services.AddOnce(new AccountRegistration(AccountRegistration.OfSource)))
+        {
+            AddAuthClient(services, AccountRegistration.OfSource);
+            services.AddSingleton(NewSourcedAccounts);
+            AddDefaultHandler(services);
+        }
+
+        return new SparkflyAuthBuilder(AccountRegistration.OfSource, services);
+    }
+
     private static SparkflyAuthBuilder AddAccount(
         IServiceCollection services, string name, Action<OptionsBuilder<SparkflyAuthOptions>> configure)
     {
         ArgumentNullException.ThrowIfNull(services);
         ArgumentNullException.ThrowIfNull(name);
+        if (name == AccountRegistration.OfSource)
+        {
+            throw new ArgumentException($"The name \"{name}\" stands for all accounts of an {nameof(ISparkflyAccountSource)}.", nameof(name));
+        }
+
         AddSparkflyAuthCore(services);
         configure(services.AddOptions<SparkflyAuthOptions>(name));
 
@@ -99,13 +137,16 @@ public static class SparkflyAuthServiceCollectionExtensions
         if (name.Length == 0)
         {
             services.TryAddSingleton<ISparkflyTokenProvider>(static provider => NewTokenProvider(provider, ""));
-            services.TryAddTransient(static provider => provider.GetRequiredService<SparkflyHandlerFactory>().Create(""));
+            AddDefaultHandler(services);
         }
         else
         {
             services.TryAddKeyedSingleton<ISparkflyTokenProvider>(name, static (provider, key) => NewTokenProvider(provider, (string)key!));
         }
     }
+
+    private static void AddDefaultHandler(IServiceCollection services) =>
+        services.TryAddTransient(static provider => provider.GetRequiredService<SparkflyHandlerFactory>().Create(""));
 
     private static void AddAuthClient(IServiceCollection services, string name) =>
         services.AddHttpClient(SparkflyAuthClient.ClientName(name))
@@ -116,12 +157,23 @@ public static class SparkflyAuthServiceCollectionExtensions
             // AuthTimeout is the bound, on the application's clock.
             .ConfigureHttpClient(static client => client.Timeout = Timeout.InfiniteTimeSpan);
 
-    private static SparkflyTokenProvider NewTokenProvider(IServiceProvider services, string name) => new(
-        services.GetRequiredService<SparkflyAccounts>().Get(name),
+    private static SourcedAccounts NewSourcedAccounts(IServiceProvider services) => new(
+        services.GetRequiredService<IServiceScopeFactory>(),
+        services.GetServices<IValidateOptions<SparkflyAuthOptions>>(),
+        account => NewTokenProvider(services, account, AccountRegistration.OfSource),
+        services.GetTime(),
+        services.GetSparkflyLogger(),
+        services.GetRequiredService<AccountTokensRegistry>().Disposing);
+
+    private static SparkflyTokenProvider NewTokenProvider(IServiceProvider services, string name) =>
+        NewTokenProvider(services, services.GetRequiredService<SparkflyAccounts>().Get(name), name);
+
+    private static SparkflyTokenProvider NewTokenProvider(IServiceProvider services, SparkflyAccount account, string registration) => new(
+        account,
         services.GetRequiredService<AccountTokensRegistry>(),
         services.GetRequiredService<SparkflyAuthClient>(),
-        services.GetServices<FleetRegistration>().Any(f => f.Account == name)
-            ? new SharedTokens(name, services.GetRequiredService<BoundedCache>(), services.GetTime(), services.GetSparkflyLogger())
+        services.GetServices<FleetRegistration>().Any(f => f.Registration == registration)
+            ? new SharedTokens(account.Name, services.GetRequiredService<BoundedCache>(), services.GetTime(), services.GetSparkflyLogger())
             : null,
         services.GetRequiredService<IMemoryCache>(),
         services.GetTime(),
@@ -148,7 +200,9 @@ public static class SparkflyAuthServiceCollectionExtensions
         if (services.AddOnce(new FleetRegistration(name)))
         {
             services.TryAddSingleton(static provider => new BoundedCache(GetDistributedCache(provider), provider.GetTime()));
-            services.AddStartupCheck($"fleet {name}", static provider => provider.GetRequiredService<BoundedCache>());
+
+            // By the time of the first token request the cache is connected, as a rule.
+            services.AddStartupCheck($"fleet {name}", static provider => provider.GetRequiredService<BoundedCache>().Connect());
         }
     }
 
@@ -182,7 +236,7 @@ public static class SparkflyAuthServiceCollectionExtensions
         services.GetRequiredService<ILoggerFactory>().CreateLogger(Log.Category);
 
     /// <summary>That the account's token is shared.</summary>
-    private sealed record FleetRegistration(string Account);
+    private sealed record FleetRegistration(string Registration);
 
     /// <summary>Options without settings: what the platform validates at start is what we do when they are made.</summary>
     private sealed class StartupCheck;

@@ -8,5 +8,5 @@ internal sealed class SparkflyHandlerFactory(SparkflyAccounts accounts, ILoggerF
     private readonly ILogger _logger = loggerFactory.CreateLogger(Log.Category);
 
     /// <exception cref="InvalidOperationException">No account of this name is registered.</exception>
-    public SparkflyAuthHandler Create(string account) => new(accounts.Get(account), accounts, _logger);
+    public SparkflyAuthHandler Create(string account) => new(account, accounts, _logger);
 }

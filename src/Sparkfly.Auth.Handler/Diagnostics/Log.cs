@@ -32,6 +32,9 @@ internal static partial class Log
     [LoggerMessage(11, LogLevel.Error, "The changed settings of Sparkfly account '{Account}' are invalid, so it goes on with the last good ones. {Problems}")]
     public static partial void InvalidReload(ILogger logger, string account, string problems);
 
+    [LoggerMessage(12, LogLevel.Warning, "The application's account source failed for Sparkfly account '{Account}', which goes on with the settings it has; it is asked again after {Interval}.")]
+    public static partial void SourceFailed(ILogger logger, string account, TimeSpan interval, Exception exception);
+
     [LoggerMessage(20, LogLevel.Information, "A token of Sparkfly account '{Account}' was rejected with 401; the request is sent again with a new one.")]
     public static partial void Replayed(ILogger logger, string account);
 

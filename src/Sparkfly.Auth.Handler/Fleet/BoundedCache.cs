@@ -12,54 +12,65 @@ internal sealed class BoundedCache(IDistributedCache cache, TimeProvider time)
     private static readonly TimeSpan s_firstConnection = TimeSpan.FromSeconds(5);
     private static readonly TimeSpan s_memoryOfFailure = TimeSpan.FromSeconds(30);
 
+    // Nothing is stored under it: to ask for it is the only way to make an IDistributedCache connect.
+    private const string ConnectingKey = "sparkfly-auth:connect";
+
     private volatile bool _isConnected;
     private volatile Failure? _failure;
 
+    /// <summary>Whether it has answered once.</summary>
+    public bool IsConnected => _isConnected;
+
     /// <summary>Whether it has failed lately.</summary>
     public bool IsLeftAlone => _failure is { } failure && time.GetElapsedTime(failure.At) < s_memoryOfFailure;
+
+    /// <summary>
+    /// Has it connected ahead of its first use, which waits for no connection then: instances that start together on few cores take longer for
+    /// theirs than a token request may wait. Nobody waits for this, nor hears of its failure: whoever needs the cache will.
+    /// </summary>
+    public void Connect() => _ = Task.Run(async () =>
+    {
+        try
+        {
+            await cache.GetAsync(ConnectingKey).ConfigureAwait(false);
+            _isConnected = true;
+        }
+        catch (Exception)
+        {
+            // See above.
+        }
+    });
 
     /// <summary>Leaves it alone from now on, for a while.</summary>
     public void LeaveAlone() => _failure = new Failure(time.GetTimestamp());
 
     /// <exception cref="TimeoutException">It has not answered in time.</exception>
-    public async Task<byte[]?> GetAsync(string key, TimeSpan timeout, CancellationToken cancellationToken)
-    {
-        byte[]? value = null;
-        await BoundAsync(async bound => value = await cache.GetAsync(key, bound).ConfigureAwait(false), timeout, cancellationToken).ConfigureAwait(false);
-        return value;
-    }
+    public Task<byte[]?> GetAsync(string key, TimeSpan timeout, CancellationToken cancellationToken) =>
+        BoundAsync(bound => cache.GetAsync(key, bound), timeout, cancellationToken);
 
     /// <exception cref="TimeoutException">It has not answered in time.</exception>
     public Task SetAsync(string key, byte[] value, TimeSpan lifetime, TimeSpan timeout, CancellationToken cancellationToken)
     {
         var options = new DistributedCacheEntryOptions { AbsoluteExpirationRelativeToNow = lifetime };
-        return BoundAsync(bound => cache.SetAsync(key, value, options, bound), timeout, cancellationToken);
+        return BoundAsync(bound => WithoutResultAsync(cache.SetAsync(key, value, options, bound)), timeout, cancellationToken);
     }
 
     /// <exception cref="TimeoutException">It has not answered in time.</exception>
     public Task RemoveAsync(string key, TimeSpan timeout, CancellationToken cancellationToken) =>
-        BoundAsync(bound => cache.RemoveAsync(key, bound), timeout, cancellationToken);
+        BoundAsync(bound => WithoutResultAsync(cache.RemoveAsync(key, bound)), timeout, cancellationToken);
 
-    // On the thread pool, and with WaitAsync: a cache may block, or not heed its cancellation token.
-    private async Task BoundAsync(Func<CancellationToken, Task> operation, TimeSpan timeout, CancellationToken cancellationToken)
+    private async Task<TResult> BoundAsync<TResult>(Func<CancellationToken, Task<TResult>> operation, TimeSpan timeout, CancellationToken cancellationToken)
     {
         TimeSpan limit = _isConnected || timeout > s_firstConnection ? timeout : s_firstConnection;
-        using var bound = new CancellationTokenSource(limit, time);
-        using var ended = CancellationTokenSource.CreateLinkedTokenSource(bound.Token, cancellationToken);
-        CancellationToken token = ended.Token;
-        Task running = Task.Run(() => operation(token), token);
-        try
-        {
-            await running.WaitAsync(token).ConfigureAwait(false);
-            _isConnected = true;
-        }
-        catch (OperationCanceledException) when (!cancellationToken.IsCancellationRequested)
-        {
-            // What it comes to later is nobody's business, and no unobserved exception.
-            _ = running.ContinueWith(
-                static late => _ = late.Exception, CancellationToken.None, TaskContinuationOptions.OnlyOnFaulted, TaskScheduler.Default);
-            throw new TimeoutException($"The distributed cache did not answer within {limit:c}.");
-        }
+        TResult result = await Bounded.RunAsync("The distributed cache", operation, limit, time, cancellationToken).ConfigureAwait(false);
+        _isConnected = true;
+        return result;
+    }
+
+    private static async Task<bool> WithoutResultAsync(Task operation)
+    {
+        await operation.ConfigureAwait(false);
+        return true;
     }
 
     private sealed record Failure(long At);

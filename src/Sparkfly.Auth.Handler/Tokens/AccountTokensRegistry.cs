@@ -29,14 +29,12 @@ internal sealed class AccountTokensRegistry(TimeProvider time) : IDisposable
     }
 
     /// <summary>Forgets the account's state when nobody uses it any more. A request in flight ends for those who wait for it.</summary>
-    public void Release(string accountKey)
+    /// <returns>Whether it was forgotten.</returns>
+    public bool Release(string accountKey)
     {
         lock (_lock)
         {
-            if (--_entries[accountKey].Users == 0)
-            {
-                _entries.Remove(accountKey);
-            }
+            return --_entries[accountKey].Users == 0 && _entries.Remove(accountKey);
         }
     }
 

@@ -18,6 +18,7 @@ internal sealed class SparkflyTokenProvider(
 {
     private readonly Lock _binding = new();
     private volatile Binding? _bound;
+    private bool _isLetGo;
 
     /// <inheritdoc/>
     public ValueTask<SparkflyToken> GetTokenAsync(CancellationToken cancellationToken = default) =>
@@ -30,6 +31,21 @@ internal sealed class SparkflyTokenProvider(
     {
         ArgumentNullException.ThrowIfNull(rejected);
         return ObtainAsync(static (tokens, settings, rejected) => tokens.Renew(settings, rejected!), rejected, cancellationToken);
+    }
+
+    /// <summary>
+    /// Lets the account's state go, which is out of use; a request that has it still keeps what it needs. The settings change no more from here on.
+    /// </summary>
+    public void LetGo()
+    {
+        lock (_binding)
+        {
+            _isLetGo = true;
+            if (_bound is { } bound)
+            {
+                registry.Release(bound.Settings.AccountKey);
+            }
+        }
     }
 
     private async ValueTask<SparkflyToken> ObtainAsync(
@@ -101,7 +117,13 @@ internal sealed class SparkflyTokenProvider(
                 registry.Release(old.Settings.AccountKey);
             }
 
-            return _bound = new Binding(settings, registry.Acquire(settings.AccountKey));
+            _bound = new Binding(settings, registry.Acquire(settings.AccountKey));
+            if (_isLetGo)
+            {
+                registry.Release(settings.AccountKey);
+            }
+
+            return _bound;
         }
     }
 
@@ -170,7 +192,7 @@ internal sealed class SparkflyTokenProvider(
         return answer;
     }
 
-    private Task<AuthAnswer> PostAsync(TokenRequest request) => authClient.RequestTokenAsync(account.Name, request.Settings, registry.Disposing);
+    private Task<AuthAnswer> PostAsync(TokenRequest request) => authClient.RequestTokenAsync(account.AuthClientName, request.Settings, registry.Disposing);
 
     private void Report(TokenOutcome outcome, Activity? activity)
     {
