@@ -1,0 +1,19 @@
+namespace OffersApi;
+
+/// <summary>A typed client of Sparkfly: it knows nothing of tokens.</summary>
+public sealed class OffersClient(HttpClient http)
+{
+    public async Task<IReadOnlyList<Offer>> GetOffersAsync(CancellationToken cancellationToken = default) =>
+        (await http.GetFromJsonAsync<OfferList>("offers", cancellationToken))?.Offers ?? [];
+
+    public async Task AddMemberAsync(string email, CancellationToken cancellationToken = default)
+    {
+        using HttpResponseMessage response = await http.PostAsJsonAsync("members", new { email }, cancellationToken);
+        response.EnsureSuccessStatusCode();
+    }
+
+    private sealed record OfferList(IReadOnlyList<Offer> Offers);
+}
+
+/// <summary>What Sparkfly has on offer.</summary>
+public sealed record Offer(int Id, string Name);

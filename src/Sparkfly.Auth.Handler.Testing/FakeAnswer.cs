@@ -1,0 +1,36 @@
+namespace Sparkfly.Auth.Handler.Testing;
+
+/// <summary>What a test has a method and an address answered with.</summary>
+internal sealed class FakeAnswer(
+    HttpMethod method, string address, Func<FakeSparkflyRequest, CancellationToken, Task<HttpResponseMessage>> answer, int? times)
+{
+    private readonly Uri _address = IsAbsolute(address) ? new Uri(address, UriKind.Absolute) : new Uri(address, UriKind.Relative);
+    private int? _left = times;
+
+    public Func<FakeSparkflyRequest, CancellationToken, Task<HttpResponseMessage>> Answer => answer;
+
+    /// <param name="requested">The request's method.</param>
+    /// <param name="requestUri">Its absolute address.</param>
+    /// <param name="baseAddress">The base address that it is under; null where it goes to another host than Sparkfly's.</param>
+    public bool Matches(HttpMethod requested, Uri requestUri, Uri? baseAddress)
+    {
+        // As the client resolves it: relative, from the host's root, or absolute.
+        Uri? target = _address.IsAbsoluteUri ? _address : baseAddress is null ? null : new Uri(baseAddress, _address);
+        return _left != 0 &&
+            target is not null &&
+            requested == method &&
+            SparkflyHomes.IsSame(target, requestUri, UriComponents.SchemeAndServer) &&
+            HasSegments(requestUri.AbsolutePath.Split('/'), target.AbsolutePath.Split('/')) &&
+            (target.Query.Length == 0 || target.Query == requestUri.Query);
+    }
+
+    /// <summary>Uses it once.</summary>
+    public void Take() => _left--;
+
+    private static bool HasSegments(string[] actual, string[] expected) =>
+        actual.Length == expected.Length && actual.Zip(expected).All(static p => p.Second == "*" || p.First == p.Second);
+
+    // Not by Uri itself, for which a path from the root is a file's address on some systems.
+    private static bool IsAbsolute(string address) =>
+        address.StartsWith("https://", StringComparison.OrdinalIgnoreCase) || address.StartsWith("http://", StringComparison.OrdinalIgnoreCase);
+}

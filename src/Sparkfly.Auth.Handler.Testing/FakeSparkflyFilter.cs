@@ -1,0 +1,53 @@
+using Microsoft.Extensions.DependencyInjection;
+using Microsoft.Extensions.Http;
+
+namespace Sparkfly.Auth.Handler.Testing;
+
+/// <summary>
+/// Puts the fake in the place of the primary handler of every pipeline that a handler of Sparkfly.Auth.Handler is in: the clients of the API, and
+/// those that token requests are made with. The first of all filters, and so the one that has the last word.
+/// </summary>
+internal sealed class FakeSparkflyFilter(FakeSparkfly sparkfly, IServiceProvider services) : IHttpMessageHandlerBuilderFilter
+{
+    private readonly TimeProvider _time = services.GetService<TimeProvider>() ?? TimeProvider.System;
+
+    public Action<HttpMessageHandlerBuilder> Configure(Action<HttpMessageHandlerBuilder> next) => builder =>
+    {
+        next(builder);
+        if (builder.AdditionalHandlers.Any(IsOfSparkfly))
+        {
+            builder.PrimaryHandler = InPlaceOf(Innermost(builder.PrimaryHandler));
+        }
+        else if (Chain(builder.PrimaryHandler).Any(IsOfSparkfly))
+        {
+            // The application has built its pipeline by itself.
+            Chain(builder.PrimaryHandler).Last().InnerHandler = InPlaceOf(Innermost(builder.PrimaryHandler));
+        }
+    };
+
+    private static bool IsOfSparkfly(DelegatingHandler handler) => handler.GetType().Assembly == typeof(SparkflyAuthHandler).Assembly;
+
+    /// <summary>The application may have turned redirects off.</summary>
+    private FakeSparkflyHandler InPlaceOf(HttpMessageHandler? primary)
+    {
+        var fake = new FakeSparkflyHandler(sparkfly, _time);
+        (fake.AllowAutoRedirect, fake.MaxAutomaticRedirections) = primary switch
+        {
+            SocketsHttpHandler sockets => (sockets.AllowAutoRedirect, sockets.MaxAutomaticRedirections),
+            HttpClientHandler client => (client.AllowAutoRedirect, client.MaxAutomaticRedirections),
+            _ => (fake.AllowAutoRedirect, fake.MaxAutomaticRedirections),
+        };
+        return fake;
+    }
+
+    private static HttpMessageHandler? Innermost(HttpMessageHandler primary) =>
+        Chain(primary).LastOrDefault() is { } last ? last.InnerHandler : primary;
+
+    private static IEnumerable<DelegatingHandler> Chain(HttpMessageHandler? primary)
+    {
+        for (var handler = primary as DelegatingHandler; handler is not null; handler = handler.InnerHandler as DelegatingHandler)
+        {
+            yield return handler;
+        }
+    }
+}

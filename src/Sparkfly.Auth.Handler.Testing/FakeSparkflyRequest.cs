@@ -1,0 +1,94 @@
+using System.Diagnostics;
+using System.Net.Http.Headers;
+using System.Text;
+
+namespace Sparkfly.Auth.Handler.Testing;
+
+/// <summary>A request that has come to a <see cref="FakeSparkfly"/>, as it would have been on the wire. Immutable.</summary>
+[DebuggerDisplay("{ToString(),nq}")]
+public sealed class FakeSparkflyRequest
+{
+    internal FakeSparkflyRequest(HttpRequestMessage message, byte[] body, string path, string? identity)
+    {
+        Method = message.Method;
+        Address = message.RequestUri!;
+        Path = path;
+        Identity = identity;
+        BodyBytes = body;
+        Body = EncodingOf(message.Content).GetString(body);
+        Headers = HeadersOf(message);
+    }
+
+    /// <summary>Gets the method.</summary>
+    public HttpMethod Method { get; }
+
+    /// <summary>Gets the absolute address, query included.</summary>
+    public Uri Address { get; }
+
+    /// <summary>
+    /// Gets the path as a client with the account's base address writes it, without the query: <c>offers</c> for
+    /// <c>https://api-staging.sparkfly.com/v1.0/offers?store=17</c>. Of an address that is not under a base address, the whole of it.
+    /// </summary>
+    public string Path { get; }
+
+    /// <summary>
+    /// Gets the headers, the content's included, by their name in any case; of several values one text, with commas in between. The account's
+    /// key (<c>X-Auth-Key</c>) is left out, since a developer's machine may have a real one.
+    /// </summary>
+    public IReadOnlyDictionary<string, string> Headers { get; }
+
+    /// <summary>Gets the body as text, empty where there is none; decoded as its <c>Content-Type</c> says, else as UTF-8.</summary>
+    public string Body { get; }
+
+    /// <summary>Gets the body's bytes.</summary>
+    public ReadOnlyMemory<byte> BodyBytes { get; }
+
+    /// <summary>Gets the token that the request came with; <see langword="null"/> where it came with none.</summary>
+    public string? Token => Headers.GetValueOrDefault(Wire.Token);
+
+    /// <summary>
+    /// Gets the identity of the account that the request came from: whose token it has, good or not, or whose token it asks for;
+    /// <see langword="null"/> where neither tells.
+    /// </summary>
+    public string? Identity { get; }
+
+    /// <summary>The method and the address, for people.</summary>
+    /// <returns>The text.</returns>
+    public override string ToString() => $"{Method} {Address}";
+
+    private static Dictionary<string, string> HeadersOf(HttpRequestMessage message)
+    {
+        var headers = new Dictionary<string, string>(StringComparer.OrdinalIgnoreCase);
+        foreach (KeyValuePair<string, HeaderStringValues> header in message.Headers.NonValidated)
+        {
+            if (!header.Key.Equals(Wire.Key, StringComparison.OrdinalIgnoreCase))
+            {
+                headers[header.Key] = header.Value.ToString();
+            }
+        }
+
+        if (message.Content is { } content)
+        {
+            // Asked for first: only then is a length that can be computed among the headers, as it is on the wire.
+            _ = content.Headers.ContentLength;
+            foreach (KeyValuePair<string, HeaderStringValues> header in content.Headers.NonValidated)
+            {
+                headers[header.Key] = header.Value.ToString();
+            }
+        }
+
+        return headers;
+    }
+
+    private static Encoding EncodingOf(HttpContent? content)
+    {
+        try
+        {
+            return content?.Headers.ContentType?.CharSet is { } charSet ? Encoding.GetEncoding(charSet.Trim('"')) : Encoding.UTF8;
+        }
+        catch (ArgumentException)
+        {
+            return Encoding.UTF8;
+        }
+    }
+}

@@ -1,0 +1,40 @@
+using System.Net;
+using NUnit.Framework;
+using Sparkfly.Auth.Handler.Testing;
+
+namespace OffersApi.Tests;
+
+public class OffersClientTests
+{
+    private readonly FakeSparkfly _sparkfly = new();
+
+    [Test]
+    public async Task Offers_are_those_of_Sparkfly()
+    {
+        _sparkfly.Answer(HttpMethod.Get, "offers", """{"offers":[{"id":17,"name":"Free coffee with any bagel"}]}""");
+        using HttpClient http = _sparkfly.CreateClient();
+
+        IReadOnlyList<Offer> offers = await new OffersClient(http).GetOffersAsync();
+
+        Assert.That(offers, Is.EqualTo(new[] { new Offer(17, "Free coffee with any bagel") }));
+    }
+
+    [Test]
+    public async Task A_new_member_is_sent_again_when_the_token_was_revoked()
+    {
+        _sparkfly.Answer(HttpMethod.Post, "members", HttpStatusCode.Created);
+        using HttpClient http = _sparkfly.CreateClient();
+        var client = new OffersClient(http);
+        await client.AddMemberAsync("jo@example.com");
+
+        _sparkfly.RevokeTokens();
+        await client.AddMemberAsync("max@example.com");
+
+        // The first member, the second with the revoked token, the second again with a new one.
+        Assert.That(_sparkfly.Requests.Select(r => r.Body), Is.EqualTo(new[]
+        {
+            """{"email":"jo@example.com"}""", """{"email":"max@example.com"}""", """{"email":"max@example.com"}""",
+        }));
+        Assert.That(_sparkfly.TokenRequests, Has.Count.EqualTo(2));
+    }
+}
