@@ -8,6 +8,16 @@ internal static class Document
 
     public static string[] Lines(string path) => File.ReadAllLines(Path.Combine(Root, path));
 
+    /// <summary>What a source file has between <c>// &lt;name&gt;</c> and <c>// &lt;/name&gt;</c>, from the margin, as a page shows it.</summary>
+    public static string Snippet(string path, string name)
+    {
+        string[] lines = Lines(path);
+        int start = Array.FindIndex(lines, line => line.Trim() == $"// <{name}>");
+        int end = Array.FindIndex(lines, line => line.Trim() == $"// </{name}>");
+        int indent = lines[start].Length - lines[start].TrimStart().Length;
+        return string.Join('\n', lines[(start + 1)..end].Select(line => line.Length > indent ? line[indent..] : line));
+    }
+
     private static string FindRoot()
     {
         DirectoryInfo? folder = new(AppContext.BaseDirectory);

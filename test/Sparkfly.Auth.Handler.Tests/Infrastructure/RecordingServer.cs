@@ -2,6 +2,7 @@ using System.Collections.Concurrent;
 using System.Net;
 using System.Security.Cryptography;
 using System.Security.Cryptography.X509Certificates;
+using System.Text;
 using Microsoft.AspNetCore.Builder;
 using Microsoft.AspNetCore.Hosting;
 using Microsoft.AspNetCore.Http;
@@ -16,6 +17,9 @@ internal sealed record Seen(string Method, string Url, IReadOnlyDictionary<strin
     private static readonly string[] s_tracing = ["traceparent", "tracestate", "baggage", "Correlation-Context", "Request-Id"];
 
     public string? Token => Headers.GetValueOrDefault("X-Auth-Token");
+
+    /// <summary>The body as text.</summary>
+    public string Text() => Encoding.UTF8.GetString(Convert.FromHexString(Body));
 
     public static async Task<Seen> OfAsync(HttpContext context)
     {
