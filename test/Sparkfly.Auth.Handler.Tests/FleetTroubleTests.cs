@@ -85,15 +85,8 @@ public class FleetTroubleTests
     {
         await using var fleet = new Fleet(_sparkfly, _cache);
         Instance instance = fleet.Add();
-        var connected = new Gate();
-        _cache.Before = (_, _, _, _) =>
-        {
-            connected.Open();
-            return Task.CompletedTask;
-        };
         instance.App.Services.GetRequiredService<IStartupValidator>().Validate();
-        await connected.Opened.WaitAsync(TestApp.Patience);
-        await Fleet.Until(() => instance.App.Services.GetRequiredService<BoundedCache>().IsConnected, "the connection");
+        await Fleet.Until(() => _cache.History.Count == 3 && !_cache.Keys.Any(), "the connection, and a byte that is written and removed again");
         _cache.Before = (_, _, _, cancellationToken) => Make(Trouble.HangsAndHeedsCancellation, cancellationToken);
 
         Assert.That(await WaitsForAsync(instance.Clock, instance.GetTokenAsync, s_connected), Is.True);

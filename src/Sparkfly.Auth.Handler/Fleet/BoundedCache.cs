@@ -12,21 +12,19 @@ internal sealed class BoundedCache(IDistributedCache cache, TimeProvider time)
     private static readonly TimeSpan s_firstConnection = TimeSpan.FromSeconds(5);
     private static readonly TimeSpan s_memoryOfFailure = TimeSpan.FromSeconds(30);
 
-    // Nothing is stored under it: to ask for it is the only way to make an IDistributedCache connect.
+    // The only way to make an IDistributedCache connect, and to have the code behind it compiled, is to use it.
     private const string ConnectingKey = "sparkfly-auth:connect";
 
     private volatile bool _isConnected;
     private volatile Failure? _failure;
-
-    /// <summary>Whether it has answered once.</summary>
-    public bool IsConnected => _isConnected;
 
     /// <summary>Whether it has failed lately.</summary>
     public bool IsLeftAlone => _failure is { } failure && time.GetElapsedTime(failure.At) < s_memoryOfFailure;
 
     /// <summary>
     /// Has it connected ahead of its first use, which waits for no connection then: instances that start together on few cores take longer for
-    /// theirs than a token request may wait. Nobody waits for this, nor hears of its failure: whoever needs the cache will.
+    /// theirs than a token request may wait. So that each operation has been made once, a byte is written and removed again. Nobody waits for this,
+    /// nor hears of its failure: whoever needs the cache will.
     /// </summary>
     public void Connect() => _ = Task.Run(async () =>
     {
@@ -34,6 +32,9 @@ internal sealed class BoundedCache(IDistributedCache cache, TimeProvider time)
         {
             await cache.GetAsync(ConnectingKey).ConfigureAwait(false);
             _isConnected = true;
+            var options = new DistributedCacheEntryOptions { AbsoluteExpirationRelativeToNow = TimeSpan.FromMinutes(1) };
+            await cache.SetAsync(ConnectingKey, [0], options).ConfigureAwait(false);
+            await cache.RemoveAsync(ConnectingKey).ConfigureAwait(false);
         }
         catch (Exception)
         {

@@ -1,0 +1,53 @@
+using Microsoft.Extensions.DependencyInjection;
+using Microsoft.Extensions.Hosting;
+using MultiAccount;
+using Sparkfly.Auth.Handler;
+using Sparkfly.Auth.Handler.Testing;
+
+// Several brands from the configuration, and tenants from a database: one client, and each request says whose it is.
+HostApplicationBuilder builder = Host.CreateApplicationBuilder(new HostApplicationBuilderSettings { ContentRootPath = AppContext.BaseDirectory });
+
+builder.Services.AddSparkflyAuth("tacos", builder.Configuration.GetSection("Brands:Tacos"));
+builder.Services.AddSparkflyAuth("bagels", builder.Configuration.GetSection("Brands:Bagels"));
+builder.Services.AddSingleton<TenantDatabase>();
+builder.Services.AddSparkflyAccountSource<TenantAccounts>();
+
+// No account of its own, so it has a base address of its own.
+builder.Services.AddHttpClient<OffersClient>(static client => client.BaseAddress = SparkflyEnvironments.Staging).AddSparkflyAuthHandler();
+
+// A Sparkfly in memory takes the real one's place, so that the sample needs no credentials. Leave it out to call the real one.
+FakeSparkfly sparkfly = builder.Services.AddFakeSparkfly();
+sparkfly.Answer(HttpMethod.Get, "offers", static request =>
+    new HttpResponseMessage { Content = new StringContent($"offers of {request.Identity}") });
+
+using IHost host = builder.Build();
+await host.StartAsync();
+var offers = host.Services.GetRequiredService<OffersClient>();
+
+bool isAsPromised = true;
+foreach ((string account, string identity) in new[]
+{
+    ("tacos", "tacos"), ("bagels", "bagels"), ("corner-café", "tenant-1"), ("noodle-bar", "tenant-2"), ("tacos", "tacos"), ("corner-café", "tenant-1"),
+})
+{
+    string answer = await offers.GetOffersAsync(account);
+    Console.WriteLine($"{account,-12} {answer,-20} POST /auth so far: {sparkfly.TokenRequests.Count}");
+    isAsPromised &= answer == $"offers of {identity}";
+}
+
+try
+{
+    await offers.GetOffersAsync("nobody");
+    isAsPromised = false;
+}
+catch (InvalidOperationException exception)
+{
+    Console.WriteLine($"{"nobody",-12} {exception.Message}");
+}
+
+isAsPromised &= sparkfly.TokenRequests.Count == 4;
+Console.WriteLine(isAsPromised
+    ? "Each account had a token of its own, fetched once: 4 POST /auth in all."
+    : $"That is not as promised: {sparkfly.TokenRequests.Count} POST /auth in all.");
+await host.StopAsync();
+return isAsPromised ? 0 : 1;

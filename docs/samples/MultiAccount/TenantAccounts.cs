@@ -1,0 +1,20 @@
+using Microsoft.Data.Sqlite;
+using Sparkfly.Auth.Handler;
+
+namespace MultiAccount;
+
+/// <summary>The accounts of tenants: whoever is not registered by name is looked up in the application's database.</summary>
+internal sealed class TenantAccounts(TenantDatabase database) : ISparkflyAccountSource
+{
+    public async ValueTask<SparkflyAuthOptions?> FindAsync(string name, CancellationToken cancellationToken)
+    {
+        await using SqliteConnection connection = await database.OpenAsync(cancellationToken);
+        await using SqliteCommand command = connection.CreateCommand();
+        command.CommandText = "SELECT identity, key FROM tenants WHERE name = $name";
+        command.Parameters.AddWithValue("$name", name);
+        await using SqliteDataReader tenant = await command.ExecuteReaderAsync(cancellationToken);
+        return await tenant.ReadAsync(cancellationToken)
+            ? new SparkflyAuthOptions { Identity = tenant.GetString(0), Key = tenant.GetString(1) }
+            : null;
+    }
+}

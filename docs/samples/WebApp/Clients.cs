@@ -1,0 +1,14 @@
+namespace WebApp;
+
+/// <summary>The offers of the account.</summary>
+internal sealed class OffersClient(HttpClient http)
+{
+    public Task<string> GetOffersAsync(CancellationToken cancellationToken) => http.GetStringAsync("offers", cancellationToken);
+}
+
+/// <summary>The members of the account's programme.</summary>
+internal sealed class MembersClient(HttpClient http)
+{
+    public Task<string> GetMemberAsync(string id, CancellationToken cancellationToken) =>
+        http.GetStringAsync($"members/{Uri.EscapeDataString(id)}", cancellationToken);
+}
