@@ -139,6 +139,7 @@ internal sealed class SparkflyTokenProvider(
 
         using (activity)
         {
+            activity?.SetTag(Telemetry.OutcomeTag, answer.Outcome);
             TokenOutcome outcome = tokens.End(request, answer);
             try
             {
@@ -180,7 +181,7 @@ internal sealed class SparkflyTokenProvider(
         }
         else if (outcome.Failure is { } failure)
         {
-            activity?.SetStatus(ActivityStatusCode.Error);
+            activity?.SetStatus(ActivityStatusCode.Error, failure.Reason.Message);
             Log.TokenRequestFailed(logger, account.Name, failure.Reason.Message, failure.Failures, failure.RetryAt);
         }
     }
