@@ -24,16 +24,18 @@ public sealed class SparkflyAuthHandler : DelegatingHandler
 {
     private readonly SparkflyAccount _account;
     private readonly SparkflyAccounts _accounts;
+    private readonly SparkflyMetrics _metrics;
     private readonly ILogger _logger;
 
     // Set once, before the first request, under the lock.
     private readonly Lock _securing = new();
     private volatile PrimaryHandlerPolicy? _primary;
 
-    internal SparkflyAuthHandler(SparkflyAccount account, SparkflyAccounts accounts, ILogger logger)
+    internal SparkflyAuthHandler(SparkflyAccount account, SparkflyAccounts accounts, SparkflyMetrics metrics, ILogger logger)
     {
         _account = account;
         _accounts = accounts;
+        _metrics = metrics;
         _logger = logger;
     }
 
@@ -184,6 +186,11 @@ public sealed class SparkflyAuthHandler : DelegatingHandler
             NoteLeak(exchange, response);
         }
 
+        if (response.StatusCode == HttpStatusCode.Unauthorized && exchange.WasSentHome(response))
+        {
+            _metrics.PassedThrough();
+        }
+
         return response;
     }
 
@@ -219,12 +226,14 @@ public sealed class SparkflyAuthHandler : DelegatingHandler
             }
 
             Log.Replayed(_logger, exchange.Account.Name);
+            _metrics.Replayed();
             return renewed;
         }
         catch
         {
             // Nobody else will: the caller gets the exception instead.
             response.Dispose();
+            _metrics.PassedThrough();
             throw;
         }
     }

@@ -132,11 +132,16 @@ public static class SparkflyAuthServiceCollectionExtensions
     {
         services.AddHttpClient();
         services.AddMemoryCache();
+        services.AddMetrics();
+        services.TryAddSingleton<SparkflyMetrics>();
         services.TryAddSingleton<SparkflyAccounts>();
         services.TryAddSingleton<SparkflyHandlerFactory>();
         services.TryAddSingleton(static provider => new AccountTokensRegistry(provider.GetTime()));
         services.TryAddSingleton(static provider => new SparkflyAuthClient(
-            provider.GetRequiredService<IHttpClientFactory>(), provider.GetTime(), provider.GetSparkflyLogger()));
+            provider.GetRequiredService<IHttpClientFactory>(),
+            provider.GetRequiredService<SparkflyMetrics>(),
+            provider.GetTime(),
+            provider.GetSparkflyLogger()));
         services.TryAddEnumerable(ServiceDescriptor.Singleton<IValidateOptions<SparkflyAuthOptions>, SparkflyAuthOptionsValidator>());
         services.TryAddEnumerable(ServiceDescriptor.Singleton<IPostConfigureOptions<HttpClientFactoryOptions>, SecretHeaderRedaction>());
         services.TryAddEnumerable(ServiceDescriptor.Singleton<IHttpMessageHandlerBuilderFilter, PipelineFilter>());
