@@ -2,6 +2,7 @@ using Microsoft.Extensions.Caching.Distributed;
 using Microsoft.Extensions.Caching.Memory;
 using Microsoft.Extensions.Configuration;
 using Microsoft.Extensions.DependencyInjection.Extensions;
+using Microsoft.Extensions.Hosting;
 using Microsoft.Extensions.Http;
 using Microsoft.Extensions.Logging;
 using Microsoft.Extensions.Options;
@@ -155,6 +156,17 @@ public static class SparkflyAuthServiceCollectionExtensions
             services.TryAddSingleton(static provider => new BoundedCache(GetDistributedCache(provider), provider.GetTime()));
             services.AddStartupCheck($"fleet {name}", static provider => provider.GetRequiredService<BoundedCache>());
         }
+    }
+
+    /// <summary>Gets the account's token while the host starts.</summary>
+    internal static void AddWarmUp(this IServiceCollection services, string name, WarmUp warmUp)
+    {
+        services.Configure<WarmUpOptions>(options => options.Accounts[name] = warmUp);
+        services.TryAddEnumerable(ServiceDescriptor.Singleton<IHostedService, WarmUpService>(static provider => new WarmUpService(
+            provider.GetRequiredService<SparkflyAccounts>(),
+            provider.GetRequiredService<IOptions<WarmUpOptions>>(),
+            provider.GetTime(),
+            provider.GetSparkflyLogger())));
     }
 
     /// <summary>Adds a fact about the registration, unless it is there.</summary>
