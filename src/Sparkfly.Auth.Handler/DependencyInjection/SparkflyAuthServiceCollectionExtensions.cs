@@ -186,6 +186,19 @@ public static class SparkflyAuthServiceCollectionExtensions
     internal static void AddStartupCheck(this IServiceCollection services, string name, Action<IServiceProvider> check) =>
         services.AddOptions<StartupCheck>(name).Configure<IServiceProvider>((_, provider) => check(provider)).ValidateOnStart();
 
+    /// <summary>Stops the host when it starts, where this account is not registered.</summary>
+    /// <param name="services">The services of the host.</param>
+    /// <param name="user">Who asks for the account, to begin the message with.</param>
+    /// <param name="account">The account's name.</param>
+    internal static void AddAccountCheck(this IServiceCollection services, string user, string account) =>
+        services.AddStartupCheck($"{user} {account}", provider =>
+        {
+            if (provider.GetRequiredService<SparkflyAccounts>().WhyUnknown(account) is { } problem)
+            {
+                throw new OptionsValidationException(account, typeof(SparkflyAuthOptions), [$"{user} asks for an account: {problem}"]);
+            }
+        });
+
     private static IDistributedCache GetDistributedCache(IServiceProvider services) =>
         services.GetKeyedService<IDistributedCache>(SparkflyAuthBuilder.DistributedCacheKey) ??
         services.GetService<IDistributedCache>() ??

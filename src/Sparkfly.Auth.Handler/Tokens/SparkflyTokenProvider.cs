@@ -19,6 +19,16 @@ internal sealed class SparkflyTokenProvider(
     private readonly Lock _binding = new();
     private volatile Binding? _bound;
 
+    /// <summary>The failure that stands between the account and a new token, while the one at hand may still be good; null where nothing does.</summary>
+    public Backoff? Trouble
+    {
+        get
+        {
+            Binding bound = Bind();
+            return bound.Tokens.Trouble(bound.Settings);
+        }
+    }
+
     /// <inheritdoc/>
     public ValueTask<SparkflyToken> GetTokenAsync(CancellationToken cancellationToken = default) =>
         _bound is { } bound && ReferenceEquals(bound.Settings, account.Settings) && bound.Tokens.Warm(bound.Settings) is { } token
