@@ -31,6 +31,40 @@ public sealed class SparkflyAuthBuilder
         return this;
     }
 
+    /// <summary>Gets the account's token while the host starts, before its server takes requests, so that no request waits for it.</summary>
+    /// <remarks>
+    /// Accounts are warmed up side by side. In a fleet the token comes from the fleet, where it has one. Without a host nothing happens, and the
+    /// token is fetched on first use. A repeated call replaces the earlier one.
+    /// </remarks>
+    /// <param name="required">
+    /// Whether the start fails where there is no token, with the <see cref="SparkflyAuthenticationException"/> that says why. Default:
+    /// <see langword="false"/>, which logs a warning and lets the host start.
+    /// </param>
+    /// <param name="timeout">
+    /// How long the start waits; more than zero. Default: as long as the token request takes, which
+    /// <see cref="SparkflyAuthOptions.AuthTimeout"/> bounds; in a fleet, waiting for another instance's comes on top. After the timeout, which
+    /// is a <see cref="TimeoutException"/> where the token is required, the token request goes on.
+    /// </param>
+    /// <returns>The same builder.</returns>
+    /// <exception cref="ArgumentOutOfRangeException"><paramref name="timeout"/> is not more than zero.</exception>
+    /// <exception cref="InvalidOperationException">This is the builder of an <see cref="ISparkflyAccountSource"/>, which is asked for names, and knows none.</exception>
+    public SparkflyAuthBuilder WarmUpOnStart(bool required = false, TimeSpan? timeout = null)
+    {
+        if (timeout is { } limit)
+        {
+            ArgumentOutOfRangeException.ThrowIfLessThanOrEqual(limit, TimeSpan.Zero, nameof(timeout));
+        }
+
+        if (Name == AccountRegistration.OfSource)
+        {
+            throw new InvalidOperationException(
+                $"Which accounts an {nameof(ISparkflyAccountSource)} has is not known when the host starts; {nameof(WarmUpOnStart)} is for registered accounts.");
+        }
+
+        Services.AddWarmUp(Name, new WarmUp(required, timeout));
+        return this;
+    }
+
     /// <summary>
     /// Configures the client that this account's token requests are made with: a proxy, certificates, resilience.
     /// </summary>

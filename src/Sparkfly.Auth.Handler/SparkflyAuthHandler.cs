@@ -26,17 +26,19 @@ public sealed class SparkflyAuthHandler : DelegatingHandler
     private readonly SparkflyAccount? _account;
     private readonly string _accountName;
     private readonly SparkflyAccounts _accounts;
+    private readonly SparkflyMetrics _metrics;
     private readonly ILogger _logger;
 
     // Set once, before the first request, under the lock.
     private readonly Lock _securing = new();
     private volatile PrimaryHandlerPolicy? _primary;
 
-    internal SparkflyAuthHandler(string account, SparkflyAccounts accounts, ILogger logger)
+    internal SparkflyAuthHandler(string account, SparkflyAccounts accounts, SparkflyMetrics metrics, ILogger logger)
     {
         _account = accounts.MayBeOfSource(account) ? null : accounts.Get(account);
         _accountName = account;
         _accounts = accounts;
+        _metrics = metrics;
         _logger = logger;
     }
 
@@ -203,6 +205,11 @@ public sealed class SparkflyAuthHandler : DelegatingHandler
             NoteLeak(exchange, response);
         }
 
+        if (response.StatusCode == HttpStatusCode.Unauthorized && exchange.WasSentHome(response))
+        {
+            _metrics.PassedThrough();
+        }
+
         return response;
     }
 
@@ -238,12 +245,14 @@ public sealed class SparkflyAuthHandler : DelegatingHandler
             }
 
             Log.Replayed(_logger, exchange.Account.Name);
+            _metrics.Replayed();
             return renewed;
         }
         catch
         {
             // Nobody else will: the caller gets the exception instead.
             response.Dispose();
+            _metrics.PassedThrough();
             throw;
         }
     }

@@ -1,3 +1,4 @@
+using System.Diagnostics.Metrics;
 using Microsoft.Extensions.Logging;
 
 namespace Sparkfly.Auth.Handler.Tests;
@@ -21,5 +22,22 @@ public class SecretSweepTests
 
         Assert.That(SecretSweep.Leaks(seen, [secret]), Has.Exactly(1).Items);
         Assert.That(SecretSweep.Leaks(seen, ["something-else"]), Is.Empty);
+    }
+
+    [Test]
+    public void A_secret_in_a_tag_of_a_metric_is_found([Values("measurement", "instrument", "meter")] string place)
+    {
+        string secret = $"secret-{Guid.NewGuid():N}";
+        var seen = new List<string>();
+        using MeterListener listener = SecretSweep.MetricListener(seen.Add);
+        listener.Start();
+
+        using var meter = new Meter("Sparkfly.Auth.Handler", null, TagIf("meter"));
+        meter.CreateCounter<long>("test.count", null, null, TagIf("instrument")).Add(1, TagIf("measurement"));
+        meter.CreateHistogram<double>("test.duration", null, null, TagIf("instrument")).Record(1, TagIf("measurement"));
+
+        Assert.That(SecretSweep.Leaks(seen, [secret]), Has.Exactly(2).Items);
+
+        KeyValuePair<string, object?>[] TagIf(string here) => place == here ? [new("tag", secret)] : [];
     }
 }

@@ -1,5 +1,6 @@
 using System.Diagnostics;
 using System.Globalization;
+using System.Net;
 using Microsoft.AspNetCore.Http;
 using Microsoft.Extensions.Logging;
 using SparkflyStandIn;
@@ -105,6 +106,44 @@ public class TraceTests
         string[] inScope = [.. app.Log.Where(static e => e.Contains("the scope of order", StringComparison.Ordinal))];
         Assert.That(app.Log.Count(static e => e.Contains("[1] Obtained a token", StringComparison.Ordinal)), Is.EqualTo(1));
         Assert.That(inScope, Has.Length.EqualTo(1).And.All.Contains("The caller's own entry"));
+    }
+
+    [TestCase(null, "success")]
+    [TestCase(HttpStatusCode.Unauthorized, "rejected")]
+    [TestCase(HttpStatusCode.Forbidden, "rejected")]
+    [TestCase(HttpStatusCode.ServiceUnavailable, "failed")]
+    public async Task The_token_requests_activity_tells_its_outcome_and_why_there_is_no_token(HttpStatusCode? failure, string outcome)
+    {
+        var sparkfly = new InMemorySparkfly();
+        await using TestApp app = sparkfly.App();
+        using Activity caller = Caller(isListenedTo: true);
+        var ended = new TaskCompletionSource<Activity>(TaskCreationOptions.RunContinuationsAsynchronously);
+        using var listener = new ActivityListener
+        {
+            ShouldListenTo = static source => source.Name == "Sparkfly.Auth.Handler",
+            Sample = static (ref ActivityCreationOptions<ActivityContext> _) => ActivitySamplingResult.AllData,
+            ActivityStopped = activity => _ = activity.TraceId == caller.TraceId && ended.TrySetResult(activity),
+        };
+        ActivitySource.AddActivityListener(listener);
+        if (failure is { } status)
+        {
+            sparkfly.Fail(status);
+        }
+
+        string? message = null;
+        try
+        {
+            await app.Tokens.GetTokenAsync();
+        }
+        catch (SparkflyAuthenticationException exception)
+        {
+            message = exception.Message;
+        }
+
+        Activity activity = await ended.Task.WaitAsync(TestApp.Patience);
+        Assert.That(activity.TagObjects, Is.EqualTo(new KeyValuePair<string, object?>[] { new("outcome", outcome) }));
+        Assert.That(activity.Status, Is.EqualTo(failure is null ? ActivityStatusCode.Unset : ActivityStatusCode.Error));
+        Assert.That(activity.StatusDescription is null ? message is null : message?.Contains(activity.StatusDescription, StringComparison.Ordinal), Is.True);
     }
 
     [Test]

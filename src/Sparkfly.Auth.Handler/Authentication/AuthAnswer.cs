@@ -16,6 +16,9 @@ internal sealed record AuthAnswer(SparkflyToken? Token, AuthFailure? Failure)
 
     /// <summary>Whether the token is the one that was rejected.</summary>
     public bool IsUnchanged { get; private init; }
+
+    /// <summary>How metrics and traces call it; null where it was ended by disposing.</summary>
+    public string? Outcome => Token is not null ? "success" : Failure is not { } failure ? null : failure.IsRejection ? "rejected" : "failed";
 }
 
 /// <summary>Why a token request gave no token, without a secret in it.</summary>

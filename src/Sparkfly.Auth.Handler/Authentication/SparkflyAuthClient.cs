@@ -8,7 +8,7 @@ namespace Sparkfly.Auth.Handler;
 
 /// <summary>One token request, <c>POST /auth</c>, and what its answer means. Thread-safe; keeps no token.</summary>
 /// <remarks>Wire facts: Sparkfly's AuthenticationApi description, where no other source is named.</remarks>
-internal sealed class SparkflyAuthClient(IHttpClientFactory factory, TimeProvider time, ILogger logger)
+internal sealed class SparkflyAuthClient(IHttpClientFactory factory, SparkflyMetrics metrics, TimeProvider time, ILogger logger)
 {
     // Enough for {"error": "…"}; an error page of a proxy is not worth reading.
     private const int LongestErrorBody = 16 * 1024;
@@ -23,39 +23,24 @@ internal sealed class SparkflyAuthClient(IHttpClientFactory factory, TimeProvide
     public static string ClientName(string registration) =>
         registration.Length == 0 ? "Sparkfly.Auth.Handler" : $"Sparkfly.Auth.Handler:{registration}";
 
-    /// <summary>Asks for a token, once; where the endpoint is not there, once more at its other home. Throws nothing.</summary>
+    /// <summary>Asks for a token, once; where the endpoint is not there, once more at its other home. Throws nothing of its own.</summary>
     /// <param name="clientName">The client to ask with.</param>
     /// <param name="settings">What to ask with.</param>
     /// <param name="disposing">Ends the request with <see cref="AuthAnswer.Disposed"/>.</param>
     public async Task<AuthAnswer> RequestTokenAsync(string clientName, AccountSettings settings, CancellationToken disposing)
     {
         using var timeout = new CancellationTokenSource(settings.AuthTimeout, time);
-        using var ended = CancellationTokenSource.CreateLinkedTokenSource(timeout.Token, disposing);
         Uri endpoint = _atRoot.TryGetValue(settings.BaseAddress, out Uri? known) && known == settings.RootAuthEndpoint ? known : settings.AuthEndpoint;
-        try
+        AuthAnswer answer = await AttemptAsync(clientName, endpoint, settings, timeout.Token, disposing).ConfigureAwait(false);
+        if (answer.Failure?.Status != HttpStatusCode.NotFound || OtherHome(endpoint, settings) is not { } other)
         {
-            HttpClient client = factory.CreateClient(clientName);
-            AuthAnswer answer = await PostAsync(client, endpoint, settings, ended.Token).ConfigureAwait(false);
-            if (answer.Failure?.Status != HttpStatusCode.NotFound || OtherHome(endpoint, settings) is not { } other)
-            {
-                return answer;
-            }
+            return answer;
+        }
 
-            AuthAnswer notFound = answer;
-            endpoint = other;
-            answer = await PostAsync(client, endpoint, settings, ended.Token).ConfigureAwait(false);
-            Remember(endpoint, answer, settings);
-            return answer.Failure?.Status == HttpStatusCode.NotFound ? notFound : answer;
-        }
-        catch (Exception) when (disposing.IsCancellationRequested)
-        {
-            return AuthAnswer.Disposed;
-        }
-        catch (Exception exception)
-        {
-            // Everything that a pipeline of the application's own may throw is told to whoever waits for the token.
-            return AuthAnswer.Of(Unanswered(endpoint, settings, exception, timeout.IsCancellationRequested));
-        }
+        AuthAnswer notFound = answer;
+        answer = await AttemptAsync(clientName, other, settings, timeout.Token, disposing).ConfigureAwait(false);
+        Remember(other, answer, settings);
+        return answer.Failure?.Status == HttpStatusCode.NotFound ? notFound : answer;
     }
 
     /// <summary>Newer descriptions of the API have <c>/auth</c> at the root of the host, older ones under <c>/v1.0</c>.</summary>
@@ -79,6 +64,35 @@ internal sealed class SparkflyAuthClient(IHttpClientFactory factory, TimeProvide
         {
             Log.AuthEndpointAtRoot(logger, settings.BaseAddress, home);
         }
+    }
+
+    /// <summary>One attempt, measured: whatever it comes to is an answer.</summary>
+    private async Task<AuthAnswer> AttemptAsync(
+        string clientName, Uri endpoint, AccountSettings settings, CancellationToken timeout, CancellationToken disposing)
+    {
+        using var ended = CancellationTokenSource.CreateLinkedTokenSource(timeout, disposing);
+        long start = time.GetTimestamp();
+        AuthAnswer answer;
+        try
+        {
+            answer = await PostAsync(factory.CreateClient(clientName), endpoint, settings, ended.Token).ConfigureAwait(false);
+        }
+        catch (Exception) when (disposing.IsCancellationRequested)
+        {
+            answer = AuthAnswer.Disposed;
+        }
+        catch (Exception exception)
+        {
+            // Everything that a pipeline of the application's own may throw is told to whoever waits for the token.
+            answer = AuthAnswer.Of(Unanswered(endpoint, settings, exception, timeout.IsCancellationRequested));
+        }
+
+        if (answer.Outcome is { } outcome)
+        {
+            metrics.TokenRequestEnded(time.GetElapsedTime(start), outcome);
+        }
+
+        return answer;
     }
 
     private async Task<AuthAnswer> PostAsync(HttpClient client, Uri endpoint, AccountSettings settings, CancellationToken cancellationToken)

@@ -1,4 +1,3 @@
-using Microsoft.Extensions.Options;
 using Sparkfly.Auth.Handler;
 
 namespace Microsoft.Extensions.DependencyInjection;
@@ -40,21 +39,13 @@ public static class SparkflyAuthHttpClientBuilderExtensions
         }
 
         services.AddSingleton(new ClientRegistration(client, account));
-        services.AddStartupCheck($"client {client}", provider => Check(provider.GetRequiredService<SparkflyAccounts>(), client, account));
+        services.AddAccountCheck(Describe(client), account);
 
         // Of several the pipeline keeps the last, which is the client's own: see PipelineFilter.
         builder.AddHttpMessageHandler(provider => provider.GetRequiredService<SparkflyHandlerFactory>().Create(account));
 
         return client is null ? builder : builder.ConfigureHttpClient((provider, http) =>
             http.BaseAddress ??= provider.GetRequiredService<SparkflyAccounts>().At(account)?.Settings.BaseAddress);
-    }
-
-    private static void Check(SparkflyAccounts accounts, string? client, string account)
-    {
-        if (accounts.WhyUnknown(account) is { } problem)
-        {
-            throw new OptionsValidationException(account, typeof(SparkflyAuthOptions), [$"{Describe(client)} asks for an account: {problem}"]);
-        }
     }
 
     private static string Describe(string? client) => client is null ? "ConfigureHttpClientDefaults" : $"The client '{client}'";

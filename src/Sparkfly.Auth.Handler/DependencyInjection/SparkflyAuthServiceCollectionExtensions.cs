@@ -3,6 +3,7 @@ using Microsoft.Extensions.Caching.Distributed;
 using Microsoft.Extensions.Caching.Memory;
 using Microsoft.Extensions.Configuration;
 using Microsoft.Extensions.DependencyInjection.Extensions;
+using Microsoft.Extensions.Hosting;
 using Microsoft.Extensions.Http;
 using Microsoft.Extensions.Logging;
 using Microsoft.Extensions.Options;
@@ -184,11 +185,16 @@ public static class SparkflyAuthServiceCollectionExtensions
     {
         services.AddHttpClient();
         services.AddMemoryCache();
+        services.AddMetrics();
+        services.TryAddSingleton<SparkflyMetrics>();
         services.TryAddSingleton<SparkflyAccounts>();
         services.TryAddSingleton<SparkflyHandlerFactory>();
         services.TryAddSingleton(static provider => new AccountTokensRegistry(provider.GetTime()));
         services.TryAddSingleton(static provider => new SparkflyAuthClient(
-            provider.GetRequiredService<IHttpClientFactory>(), provider.GetTime(), provider.GetSparkflyLogger()));
+            provider.GetRequiredService<IHttpClientFactory>(),
+            provider.GetRequiredService<SparkflyMetrics>(),
+            provider.GetTime(),
+            provider.GetSparkflyLogger()));
         services.TryAddEnumerable(ServiceDescriptor.Singleton<IValidateOptions<SparkflyAuthOptions>, SparkflyAuthOptionsValidator>());
         services.TryAddEnumerable(ServiceDescriptor.Singleton<IPostConfigureOptions<HttpClientFactoryOptions>, SecretHeaderRedaction>());
         services.TryAddEnumerable(ServiceDescriptor.Singleton<IHttpMessageHandlerBuilderFilter, PipelineFilter>());
@@ -204,6 +210,17 @@ public static class SparkflyAuthServiceCollectionExtensions
             // By the time of the first token request the cache is connected, as a rule.
             services.AddStartupCheck($"fleet {name}", static provider => provider.GetRequiredService<BoundedCache>().Connect());
         }
+    }
+
+    /// <summary>Gets the account's token while the host starts.</summary>
+    internal static void AddWarmUp(this IServiceCollection services, string name, WarmUp warmUp)
+    {
+        services.Configure<WarmUpOptions>(options => options.Accounts[name] = warmUp);
+        services.TryAddEnumerable(ServiceDescriptor.Singleton<IHostedService, WarmUpService>(static provider => new WarmUpService(
+            provider.GetRequiredService<SparkflyAccounts>(),
+            provider.GetRequiredService<IOptions<WarmUpOptions>>(),
+            provider.GetTime(),
+            provider.GetSparkflyLogger())));
     }
 
     /// <summary>Adds a fact about the registration, unless it is there.</summary>
@@ -222,6 +239,19 @@ public static class SparkflyAuthServiceCollectionExtensions
     /// <summary>Runs a check when the host starts, beside the platform's own checks of options.</summary>
     internal static void AddStartupCheck(this IServiceCollection services, string name, Action<IServiceProvider> check) =>
         services.AddOptions<StartupCheck>(name).Configure<IServiceProvider>((_, provider) => check(provider)).ValidateOnStart();
+
+    /// <summary>Stops the host when it starts, where this account is not registered.</summary>
+    /// <param name="services">The services of the host.</param>
+    /// <param name="user">Who asks for the account, to begin the message with.</param>
+    /// <param name="account">The account's name.</param>
+    internal static void AddAccountCheck(this IServiceCollection services, string user, string account) =>
+        services.AddStartupCheck($"{user} {account}", provider =>
+        {
+            if (provider.GetRequiredService<SparkflyAccounts>().WhyUnknown(account) is { } problem)
+            {
+                throw new OptionsValidationException(account, typeof(SparkflyAuthOptions), [$"{user} asks for an account: {problem}"]);
+            }
+        });
 
     private static IDistributedCache GetDistributedCache(IServiceProvider services) =>
         services.GetKeyedService<IDistributedCache>(SparkflyAuthBuilder.DistributedCacheKey) ??

@@ -55,4 +55,7 @@ internal static partial class Log
 
     [LoggerMessage(33, LogLevel.Critical, "The primary handler {Handler} has followed a redirect with a secret of Sparkfly's on the request. It is not used again; turn its redirects off.")]
     public static partial void PrimaryHandlerFollowedRedirect(ILogger logger, string handler);
+
+    [LoggerMessage(40, LogLevel.Warning, "The host starts without a token for Sparkfly account '{Account}'; the first request needs one. {Reason}")]
+    public static partial void WarmUpFailed(ILogger logger, string account, string reason);
 }

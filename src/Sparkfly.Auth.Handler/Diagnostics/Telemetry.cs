@@ -6,6 +6,7 @@ namespace Sparkfly.Auth.Handler;
 internal static class Telemetry
 {
     public const string SourceName = "Sparkfly.Auth.Handler";
+    public const string OutcomeTag = "outcome";
 
     private const string TokenRequestName = "sparkfly.auth.token.request";
 

@@ -125,6 +125,19 @@ internal sealed class AccountTokens(TimeProvider time, Random random)
         }
     }
 
+    /// <summary>
+    /// The failure that stands between the account and a new token; null where nothing does. The failure of a renewal that a 401 forced is over
+    /// with its backoff, unless the token is due anyway: nobody may have asked since.
+    /// </summary>
+    public Backoff? Trouble(AccountSettings settings)
+    {
+        lock (_lock)
+        {
+            bool isDue = _held is not { } held || held.ShouldBeRenewed(time.GetUtcNow(), settings);
+            return isDue || IsBackingOff_NeedsLock() ? _backoff : null;
+        }
+    }
+
     /// <summary>Lets the next caller ask at once: the options have changed.</summary>
     public void EndBackoff()
     {
@@ -169,6 +182,7 @@ internal sealed class AccountTokens(TimeProvider time, Random random)
         TimeSpan retryAfter = failure.RetryAfter < s_longestRetryAfter ? failure.RetryAfter : s_longestRetryAfter;
         length = retryAfter > length ? retryAfter : length;
 
-        return new Backoff(failure, failures, time.GetTimestamp(), length, time.GetUtcNow() + length);
+        DateTimeOffset now = time.GetUtcNow();
+        return new Backoff(failure, failures, time.GetTimestamp(), length, now + length, _backoff?.FailingSince ?? now);
     }
 }

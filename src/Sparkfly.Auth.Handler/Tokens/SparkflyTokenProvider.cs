@@ -20,6 +20,16 @@ internal sealed class SparkflyTokenProvider(
     private volatile Binding? _bound;
     private bool _isLetGo;
 
+    /// <summary>The failure that stands between the account and a new token, while the one at hand may still be good; null where nothing does.</summary>
+    public Backoff? Trouble
+    {
+        get
+        {
+            Binding bound = Bind();
+            return bound.Tokens.Trouble(bound.Settings);
+        }
+    }
+
     /// <inheritdoc/>
     public ValueTask<SparkflyToken> GetTokenAsync(CancellationToken cancellationToken = default) =>
         _bound is { } bound && ReferenceEquals(bound.Settings, account.Settings) && bound.Tokens.Warm(bound.Settings) is { } token
@@ -161,6 +171,7 @@ internal sealed class SparkflyTokenProvider(
 
         using (activity)
         {
+            activity?.SetTag(Telemetry.OutcomeTag, answer.Outcome);
             TokenOutcome outcome = tokens.End(request, answer);
             try
             {
@@ -202,7 +213,7 @@ internal sealed class SparkflyTokenProvider(
         }
         else if (outcome.Failure is { } failure)
         {
-            activity?.SetStatus(ActivityStatusCode.Error);
+            activity?.SetStatus(ActivityStatusCode.Error, failure.Reason.Message);
             Log.TokenRequestFailed(logger, account.Name, failure.Reason.Message, failure.Failures, failure.RetryAt);
         }
     }

@@ -42,4 +42,6 @@ internal sealed class TokenOutcome(SparkflyToken? token, Backoff? failure)
 /// <param name="Since">The monotonic timestamp of the failure.</param>
 /// <param name="Length">How long nobody asks.</param>
 /// <param name="RetryAt">The end on the clock, for people; decisions are made on the monotonic one.</param>
-internal sealed record Backoff(AuthFailure Reason, int Failures, long Since, TimeSpan Length, DateTimeOffset RetryAt);
+/// <param name="FailingSince">When the first of the row failed, on the clock.</param>
+internal sealed record Backoff(
+    AuthFailure Reason, int Failures, long Since, TimeSpan Length, DateTimeOffset RetryAt, DateTimeOffset FailingSince);

@@ -1,13 +1,14 @@
 using System.Collections.Concurrent;
 using System.Diagnostics;
+using System.Diagnostics.Metrics;
 using System.Runtime.ExceptionServices;
 using Microsoft.Extensions.Logging;
 
 namespace Sparkfly.Auth.Handler.Tests;
 
 /// <summary>
-/// Sees every log entry (all levels, state and scopes too) and every activity of the whole run, and knows every secret that the tests made
-/// up. When the last test has ended, none of these may have been seen in any of those.
+/// Sees every log entry (all levels, state and scopes too), every activity and every metric of ours of the whole run, and knows every secret
+/// that the tests made up. When the last test has ended, none of these may have been seen in any of those.
 /// </summary>
 [SetUpFixture]
 public sealed class SecretSweep
@@ -29,6 +30,8 @@ public sealed class SecretSweep
             string.Join(' ', activity.Events.Select(static e => $"{e.Name} {string.Join(' ', e.Tags)}"))),
     };
 
+    private readonly MeterListener _metrics = MetricListener(Note);
+
     /// <summary>Makes a text known as a secret, and returns it.</summary>
     public static string Secret(string text)
     {
@@ -44,18 +47,41 @@ public sealed class SecretSweep
     /// <summary>The provider that sees what an application logs.</summary>
     public static ILoggerProvider LoggerProvider() => new Provider(Note);
 
+    /// <summary>What sees the measurements of our meter, whichever container's it is, tags and all; to be started.</summary>
+    internal static MeterListener MetricListener(Action<string> note)
+    {
+        var listener = new MeterListener
+        {
+            InstrumentPublished = static (instrument, listener) =>
+            {
+                if (instrument.Meter.Name == "Sparkfly.Auth.Handler")
+                {
+                    listener.EnableMeasurementEvents(instrument);
+                }
+            },
+        };
+        listener.SetMeasurementEventCallback<double>((instrument, value, tags, _) => note(Show(instrument, value, tags)));
+        listener.SetMeasurementEventCallback<long>((instrument, value, tags, _) => note(Show(instrument, value, tags)));
+        return listener;
+
+        static string Show<T>(Instrument instrument, T value, ReadOnlySpan<KeyValuePair<string, object?>> tags) =>
+            $"{instrument.Name} {value} {string.Join(' ', [.. tags, .. instrument.Tags ?? [], .. instrument.Meter.Tags ?? []])}";
+    }
+
     [OneTimeSetUp]
     public void Listen()
     {
         ActivitySource.AddActivityListener(_activities);
+        _metrics.Start();
         AppDomain.CurrentDomain.FirstChanceException += NoteOurs;
     }
 
     [OneTimeTearDown]
-    public void Nothing_that_was_logged_or_traced_holds_a_secret()
+    public void Nothing_that_was_logged_traced_or_measured_holds_a_secret()
     {
         AppDomain.CurrentDomain.FirstChanceException -= NoteOurs;
         _activities.Dispose();
+        _metrics.Dispose();
         string[] leaks = [.. Leaks(s_seen, s_secrets.Keys).Take(10)];
         Assert.That(leaks, Is.Empty, $"{s_seen.Count} entries were searched for {s_secrets.Count} secrets.");
     }

@@ -1,0 +1,71 @@
+using Microsoft.Extensions.Hosting;
+using Microsoft.Extensions.Logging;
+using Microsoft.Extensions.Options;
+
+namespace Sparkfly.Auth.Handler;
+
+/// <summary>How one account is to be warmed up.</summary>
+/// <param name="IsRequired">Whether the start fails where there is no token.</param>
+/// <param name="Timeout">How long the start waits; null for as long as the token request takes.</param>
+internal sealed record WarmUp(bool IsRequired, TimeSpan? Timeout);
+
+/// <summary>The accounts to warm up, by name.</summary>
+internal sealed class WarmUpOptions
+{
+    public Dictionary<string, WarmUp> Accounts { get; } = [];
+}
+
+/// <summary>
+/// Gets tokens while the host starts: after its options are validated, before any service is started, the server among them. One for all
+/// accounts, which are warmed up side by side, also where the host starts its services one after another.
+/// </summary>
+internal sealed class WarmUpService(SparkflyAccounts accounts, IOptions<WarmUpOptions> options, TimeProvider time, ILogger logger)
+    : IHostedLifecycleService
+{
+    /// <inheritdoc/>
+    public Task StartingAsync(CancellationToken cancellationToken) =>
+        Task.WhenAll(options.Value.Accounts.Select(account => WarmUpAsync(account.Key, account.Value, cancellationToken)));
+
+    /// <inheritdoc/>
+    public Task StartAsync(CancellationToken cancellationToken) => Task.CompletedTask;
+
+    /// <inheritdoc/>
+    public Task StartedAsync(CancellationToken cancellationToken) => Task.CompletedTask;
+
+    /// <inheritdoc/>
+    public Task StoppingAsync(CancellationToken cancellationToken) => Task.CompletedTask;
+
+    /// <inheritdoc/>
+    public Task StopAsync(CancellationToken cancellationToken) => Task.CompletedTask;
+
+    /// <inheritdoc/>
+    public Task StoppedAsync(CancellationToken cancellationToken) => Task.CompletedTask;
+
+    private async Task WarmUpAsync(string account, WarmUp warmUp, CancellationToken cancellationToken)
+    {
+        try
+        {
+            await GetTokenAsync(account, warmUp.Timeout, cancellationToken).ConfigureAwait(false);
+        }
+        catch (Exception exception) when (!warmUp.IsRequired && !cancellationToken.IsCancellationRequested)
+        {
+            Log.WarmUpFailed(logger, account, exception.Message);
+        }
+    }
+
+    private async Task GetTokenAsync(string account, TimeSpan? timeout, CancellationToken cancellationToken)
+    {
+        using var bound = new CancellationTokenSource(timeout ?? Timeout.InfiniteTimeSpan, time);
+        using var ended = CancellationTokenSource.CreateLinkedTokenSource(bound.Token, cancellationToken);
+        try
+        {
+            // WaitAsync, for a provider of the application's own that does not heed its cancellation token.
+            await accounts.Get(account).Tokens.GetTokenAsync(ended.Token).AsTask().WaitAsync(ended.Token).ConfigureAwait(false);
+        }
+        catch (OperationCanceledException) when (bound.IsCancellationRequested && !cancellationToken.IsCancellationRequested)
+        {
+            throw new TimeoutException(
+                $"Sparkfly account '{account}' had no token within {timeout:c}, for which the start of the host waits. The token request goes on.");
+        }
+    }
+}
