@@ -3,6 +3,7 @@ using System.Diagnostics.CodeAnalysis;
 using System.Net;
 using System.Runtime.CompilerServices;
 using Microsoft.Extensions.Caching.Distributed;
+using Microsoft.Extensions.Diagnostics.HealthChecks;
 using Microsoft.Extensions.Hosting;
 using Microsoft.Extensions.Options;
 
@@ -463,6 +464,32 @@ public class AccountSourceTests
         ArgumentException exception = Assert.Throws<ArgumentException>(static () => new ServiceCollection().AddSparkflyAuth("*", static _ => { }))!;
         Assert.That(exception.ParamName, Is.EqualTo("name"));
         Assert.That(new ServiceCollection().AddSparkflyAccountSource<TenantSource>().Name, Is.EqualTo("*"));
+    }
+
+    [Test]
+    public void A_source_is_not_warmed_up_since_nobody_knows_its_accounts_yet()
+    {
+        InvalidOperationException exception = Assert.Throws<InvalidOperationException>(
+            static () => new ServiceCollection().AddSparkflyAccountSource<TenantSource>().WarmUpOnStart())!;
+        Assert.That(exception.Message, Does.Contain("WarmUpOnStart is for registered accounts"));
+    }
+
+    [Test]
+    public async Task A_health_check_of_a_tenant_asks_the_source_for_it()
+    {
+        _tenants.Add("one");
+        await using TestApp app = App(static services => services.AddHealthChecks().AddSparkflyAuth("one"));
+        HealthCheckService health = app.Services.GetRequiredService<HealthCheckService>();
+
+        Assert.That((await health.CheckHealthAsync()).Status, Is.EqualTo(HealthStatus.Healthy));
+
+        _tenants.Failure = new TimeoutException();
+        _tenants.Remove("one");
+        app.Time.Advance(TimeSpan.FromDays(1));
+        _sparkfly.Fail();
+        HealthReportEntry entry = (await health.CheckHealthAsync()).Entries["sparkfly:one"];
+        Assert.That(entry.Status, Is.EqualTo(HealthStatus.Unhealthy), "with its last settings, and no token");
+        Assert.That(entry.Data["reason"], Does.Contain("503"));
     }
 
     [MethodImpl(MethodImplOptions.NoInlining)]
