@@ -63,6 +63,9 @@ public class ConfigurationSchemaTests
     public void What_is_no_option_is_the_section_of_another_account() =>
         Assert.That(s_section["additionalProperties"]!["$ref"]!.GetValue<string>(), Is.EqualTo("#/properties/" + SparkflyAuthOptions.SectionName));
 
-    private static JsonObject Section() => JsonNode.Parse(File.ReadAllText(
-        Path.Combine(Document.Root, "src", "Sparkfly.Auth.Handler", "ConfigurationSchema.json")))!["properties"]![SparkflyAuthOptions.SectionName]!.AsObject();
+    private static JsonObject Section()
+    {
+        string schema = File.ReadAllText(Path.Combine(Document.Root, "src", "Sparkfly.Auth.Handler", "ConfigurationSchema.json"));
+        return JsonNode.Parse(schema)!["properties"]![SparkflyAuthOptions.SectionName]!.AsObject();
+    }
 }

@@ -3,7 +3,7 @@ namespace Sparkfly.Auth.Handler.Tests;
 /// <summary>A fenced block of a page: <paramref name="Line"/> is the number of its first line of code, counted from one.</summary>
 internal sealed record CodeBlock(string Page, int Line, string Language, string Text);
 
-/// <summary>The pages that people read: what stands at the root of the repository, and all under docs.</summary>
+/// <summary>The pages that people read: what stands at the root of the repository, all under docs, and what packages show.</summary>
 internal static class Markdown
 {
     /// <summary>The pages' paths from the root of the repository, README.md first.</summary>
@@ -12,6 +12,7 @@ internal static class Markdown
         "README.md",
         .. Find(Document.Root, SearchOption.TopDirectoryOnly).Where(static p => p != "README.md"),
         .. Find(Path.Combine(Document.Root, "docs"), SearchOption.AllDirectories),
+        .. Find(Path.Combine(Document.Root, "src"), SearchOption.AllDirectories),
     ];
 
     /// <summary>A page's lines outside of fenced blocks, with their numbers.</summary>
