@@ -1,9 +1,11 @@
+using System.Diagnostics;
 using Microsoft.Extensions.Caching.Distributed;
 using Microsoft.Extensions.DependencyInjection;
 
 namespace Sparkfly.Auth.Handler;
 
 /// <summary>Configures one Sparkfly account further; returned by <c>AddSparkflyAuth</c>. Not thread-safe, as registration is not.</summary>
+[DebuggerDisplay("Sparkfly account '{Name,nq}'")]
 public sealed class SparkflyAuthBuilder
 {
     internal const string DistributedCacheKey = "Sparkfly.Auth.Handler";

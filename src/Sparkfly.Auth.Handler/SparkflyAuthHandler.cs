@@ -1,3 +1,4 @@
+using System.Diagnostics;
 using System.Net;
 using System.Net.Http.Headers;
 using Microsoft.Extensions.Logging;
@@ -20,6 +21,7 @@ namespace Sparkfly.Auth.Handler;
 /// redirects by itself.
 /// </para>
 /// </remarks>
+[DebuggerDisplay("Sparkfly account '{_account.Name,nq}'")]
 public sealed class SparkflyAuthHandler : DelegatingHandler
 {
     // Null where it is to be asked for: see ISparkflyAccountSource.

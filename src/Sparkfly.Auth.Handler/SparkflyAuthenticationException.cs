@@ -14,7 +14,7 @@ public sealed class SparkflyAuthenticationException : HttpRequestException
     /// <summary>Initializes a new instance of the <see cref="SparkflyAuthenticationException"/> class.</summary>
     /// <param name="message">What was asked, what came back, what to do.</param>
     /// <param name="innerException">What the token request failed with, where it was not answered.</param>
-    public SparkflyAuthenticationException(string message, Exception? innerException = null)
+    public SparkflyAuthenticationException(string? message, Exception? innerException = null)
         : base(HttpRequestError.UserAuthenticationError, message, innerException)
     {
     }

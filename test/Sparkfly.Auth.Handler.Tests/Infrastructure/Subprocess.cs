@@ -78,6 +78,13 @@ internal sealed class Subprocess : IAsyncDisposable
         return false;
     }
 
+    /// <summary>Reads what is left of its output; waits for its end, though not longer than this.</summary>
+    public async Task<string> ReadToEndAsync(TimeSpan patience)
+    {
+        using var end = new CancellationTokenSource(patience);
+        return string.Join('\n', await _lines.Reader.ReadAllAsync(end.Token).ToArrayAsync(end.Token));
+    }
+
     public Task WriteLineAsync(string line) => _process.StandardInput.WriteLineAsync(line);
 
     /// <summary>Waits for its end; its exit code.</summary>

@@ -1,0 +1,80 @@
+using System.IO.Compression;
+using System.Xml.Linq;
+
+namespace Sparkfly.Auth.Handler.Tests;
+
+/// <summary>
+/// The packages of this repository, packed once for all tests into a folder of their own, which is a NuGet feed; nothing in the repository is
+/// written to.
+/// </summary>
+internal static class PackedPackages
+{
+    // No cache holds this version.
+    public static readonly string Version = $"0.0.0-test{Guid.NewGuid():N}";
+
+    private static readonly TimeSpan s_patience = TimeSpan.FromMinutes(10);
+
+    private static readonly Lazy<string> s_folder = new(static () => Directory.CreateTempSubdirectory("sparkfly-packages-").FullName);
+    private static readonly Lazy<Task> s_packed = new(PackAsync);
+
+    /// <summary>The ids of the projects under src that are packed.</summary>
+    public static string[] Ids { get; } = [.. Projects.Select(static p => Path.GetFileNameWithoutExtension(p))];
+
+    private static IEnumerable<string> Projects => Directory.EnumerateFiles(Path.Combine(Document.Root, "src"), "*.csproj", SearchOption.AllDirectories)
+        .Where(static p => XDocument.Load(p).Descendants("IsPackable").Any(static e => e.Value == "true"))
+        .Order(StringComparer.Ordinal);
+
+    private static string Feed => Path.Combine(s_folder.Value, "feed");
+
+    public static async Task<ZipArchive> OpenAsync(string id, string extension)
+    {
+        await s_packed.Value;
+        return await ZipFile.OpenReadAsync(Path.Combine(Feed, $"{id}.{Version}.{extension}"));
+    }
+
+    /// <summary>A new folder for an application that installs the packages.</summary>
+    public static async Task<string> NewFolderAsync(string name)
+    {
+        await s_packed.Value;
+        return Directory.CreateDirectory(Path.Combine(s_folder.Value, name)).FullName;
+    }
+
+    public static void Delete()
+    {
+        if (s_folder.IsValueCreated)
+        {
+            Directory.Delete(s_folder.Value, recursive: true);
+        }
+    }
+
+    /// <summary>Runs the .NET SDK, with the feed beside the machine's own sources; its output, which must be that of a success.</summary>
+    public static async Task<string> DotNetAsync(params string[] arguments)
+    {
+        string installed = Environment.GetEnvironmentVariable("NUGET_PACKAGES") ??
+            Path.Combine(Environment.GetFolderPath(Environment.SpecialFolder.UserProfile), ".nuget", "packages");
+        await using Subprocess process = Subprocess.DotNet(
+            arguments,
+            ("RestoreAdditionalProjectSources", Directory.CreateDirectory(Feed).FullName),
+
+            // Nothing is put into the machine's own folder of packages, and what is there is not fetched again.
+            ("NUGET_PACKAGES", Path.Combine(s_folder.Value, "installed")),
+            ("RestoreFallbackFolders", Directory.CreateDirectory(installed).FullName),
+
+            // Nothing that is started here goes on after its end.
+            ("MSBUILDDISABLENODEREUSE", "1"),
+            ("DOTNET_CLI_USE_MSBUILD_SERVER", "0"),
+            ("UseSharedCompilation", "false"));
+        string output = await process.ReadToEndAsync(s_patience);
+        Assert.That(await process.EndAsync(), Is.Zero, () => $"dotnet {string.Join(' ', arguments)}\n{output}\n{process.Errors}");
+        return output;
+    }
+
+    private static async Task PackAsync()
+    {
+        foreach (string project in Projects)
+        {
+            await DotNetAsync(
+                "pack", project, "--output", Feed, "--artifacts-path", Path.Combine(s_folder.Value, "artifacts"), $"-p:Version={Version}");
+        }
+    }
+}
