@@ -1,41 +1,44 @@
-using BenchmarkDotNet.Columns;
 using BenchmarkDotNet.Configs;
 using BenchmarkDotNet.Jobs;
 using BenchmarkDotNet.Loggers;
-using BenchmarkDotNet.Mathematics;
 using BenchmarkDotNet.Reports;
 using BenchmarkDotNet.Running;
+using BenchmarkDotNet.Toolchains.InProcess.Emit;
 using Perfolizer.Horology;
 
 namespace Sparkfly.Auth.Handler.Benchmarks;
 
-/// <summary>Runs <see cref="WarmPathBenchmarks"/>, each benchmark in processes of its own, and writes what a request costs in time and bytes.</summary>
+/// <summary>Runs <see cref="WarmPathBenchmarks"/>, several times over, and writes what a request costs in time and bytes.</summary>
 internal static class WarmPath
 {
     public static Task RunAsync(Run run)
     {
-        // Several processes of each: how code comes to lie in memory differs from one to the next by more than the measurements within one do.
-        Job job = Job.Default
-            .WithLaunchCount(run.Times(full: 5, quick: 1))
-            .WithWarmupCount(run.Times(full: 5, quick: 2))
-            .WithIterationCount(run.Times(full: 8, quick: 3))
-            .WithIterationTime(TimeInterval.FromMilliseconds(run.Times(full: 150, quick: 50)));
-        Summary summary = BenchmarkRunner.Run<WarmPathBenchmarks>(ManualConfig.CreateEmpty()
-            .AddJob(job)
+        // In this process, where no build and no other machine's load comes in between; the benchmarks warm all pipelines up alike, so none has the
+        // compiler's guesses for itself. Several times over, so that what slows the machine down for a while does not slow down one of them alone.
+        ManualConfig config = ManualConfig.CreateEmpty()
+            .AddJob(Job.Default
+                .WithToolchain(InProcessEmitToolchain.Instance)
+                .WithWarmupCount(run.Times(full: 4, quick: 1))
+                .WithIterationCount(run.Times(full: 8, quick: 3))
+                .WithIterationTime(TimeInterval.FromMilliseconds(run.Times(full: 150, quick: 50))))
             .AddLogger(ConsoleLogger.Default)
-            .AddColumnProvider(DefaultColumnProviders.Instance)
-            .WithBuildTimeout(TimeSpan.FromMinutes(10))
-            .WithArtifactsPath(Path.Combine(run.Root, "artifacts", "benchmarks")));
-        if (summary.HasCriticalValidationErrors || summary.Reports.Length == 0 || summary.Reports.Any(static r => r.ResultStatistics is null))
+            .WithArtifactsPath(Path.Combine(run.Root, "artifacts", "benchmarks"));
+        var reports = new List<BenchmarkReport>();
+        for (int i = 0; i < run.Times(full: 5, quick: 1); i++)
+        {
+            reports.AddRange(BenchmarkRunner.Run<WarmPathBenchmarks>(config).Reports);
+        }
+
+        if (reports.Count == 0 || reports.Any(static r => !r.Success))
         {
             throw new InvalidOperationException("A benchmark did not run; its output is above.");
         }
 
-        Write(run, summary);
+        Write(run, [.. reports.GroupBy(static r => r.BenchmarkCase.DisplayInfo).Select(static r => new Result([.. r]))]);
         return Task.CompletedTask;
     }
 
-    private static void Write(Run run, Summary summary)
+    private static void Write(Run run, IReadOnlyList<Result> results)
     {
         var page = new Page(run, "warm-path", "The warm path");
         page.Text(
@@ -43,53 +46,66 @@ internal static class WarmPath
             One request when the token is at hand, over a primary handler that answers without a network: before `SendAsync` has returned
             (synchronous), or after it (asynchronous, as a network does). The pipelines are `IHttpClientFactory`'s, with its logging handlers, and
             differ in the one handler. Azure's policy stands in a pipeline of its own kind; its differences are those to that pipeline. Times are
-            medians; beside them the range in which the middle half of the measurements lies, over several processes each.
+            medians, beside them the range in which the middle half of the measurements lies.
             """);
-        var bars = new List<(string Plot, Bar Bar)>();
-        foreach (IGrouping<Answer, BenchmarkReport> answers in summary.Reports.GroupBy(static r => (Answer)r.BenchmarkCase.Parameters["Answer"]))
+        var timeBars = new List<Bar>();
+        var byteBars = new List<Bar>();
+        foreach (IGrouping<Answer, Result> answers in results.GroupBy(static r => r.Answer))
         {
-            string group = $"{(answers.Key == Answer.Synchronous ? "Synchronous" : "Asynchronous")} answer";
-            Dictionary<string, BenchmarkReport> reports = answers.ToDictionary(static r => r.BenchmarkCase.Descriptor.WorkloadMethod.Name);
+            string group = $"{answers.Key} answer";
             page.Text($"**{group}**");
             page.Table(
                 ["pipeline", "ns", "middle half", "over no authentication, ns", "over constant header, ns", "bytes", "over no authentication", "over constant header"],
-                answers.Select(report =>
+                answers.Select(result =>
                 {
-                    bool isAzure = Name(report).StartsWith("Azure", StringComparison.Ordinal);
-                    BenchmarkReport bare = reports[isAzure ? nameof(WarmPathBenchmarks.AzureBare) : nameof(WarmPathBenchmarks.Bare)];
-                    BenchmarkReport? constant = isAzure ? null : reports[nameof(WarmPathBenchmarks.ConstantHeader)];
-                    Statistics time = report.ResultStatistics!;
+                    Result bare = answers.Single(r => r.Method == (result.IsAzure ? nameof(WarmPathBenchmarks.AzureBare) : nameof(WarmPathBenchmarks.Bare)));
+                    Result? constant = result.IsAzure ? null : answers.Single(static r => r.Method == nameof(WarmPathBenchmarks.ConstantHeader));
                     return new[]
                     {
-                        Label(report),
-                        Figures.Whole(time.Median),
-                        $"{Figures.Whole(time.Q1)}–{Figures.Whole(time.Q3)}",
-                        Figures.Difference(time.Median - bare.ResultStatistics!.Median),
-                        constant is null ? "" : Figures.Difference(time.Median - constant.ResultStatistics!.Median),
-                        Figures.Whole(Bytes(report)),
-                        Figures.Difference(Bytes(report) - Bytes(bare)),
-                        constant is null ? "" : Figures.Difference(Bytes(report) - Bytes(constant)),
+                        result.Label,
+                        Figures.Whole(result.Median),
+                        $"{Figures.Whole(result.Low)}–{Figures.Whole(result.High)}",
+                        Figures.Difference(result.Median - bare.Median),
+                        constant is null ? "" : Figures.Difference(result.Median - constant.Median),
+                        Figures.Whole(result.Bytes),
+                        Figures.Difference(result.Bytes - bare.Bytes),
+                        constant is null ? "" : Figures.Difference(result.Bytes - constant.Bytes),
                     };
                 }));
-            foreach (BenchmarkReport report in answers)
+            foreach (Result result in answers)
             {
-                Statistics time = report.ResultStatistics!;
-                bool isOurs = Name(report) == nameof(WarmPathBenchmarks.Sparkfly);
-                bars.Add(("time", new Bar(group, Label(report), time.Median, $"{Figures.Whole(time.Median)} ns", isOurs, time.Q1, time.Q3)));
-                bars.Add(("bytes", new Bar(group, Label(report), Bytes(report), $"{Figures.Whole(Bytes(report))} B", isOurs)));
+                bool isOurs = result.Method == nameof(WarmPathBenchmarks.Sparkfly);
+                timeBars.Add(new Bar(group, result.Label, result.Median, $"{Figures.Whole(result.Median)} ns", isOurs, result.Low, result.High));
+                byteBars.Add(new Bar(group, result.Label, result.Bytes, $"{Figures.Whole(result.Bytes)} B", isOurs));
             }
         }
 
-        page.Plot("time", new BarChart("Time of a request with a token at hand", "nanoseconds", Of("time")));
-        page.Plot("bytes", new BarChart("Allocation of a request with a token at hand", "bytes", Of("bytes")));
+        page.Plot("time", new BarChart("Time of a request with a token at hand", "nanoseconds", timeBars));
+        page.Plot("bytes", new BarChart("Allocation of a request with a token at hand", "bytes", byteBars));
         page.Save();
-
-        List<Bar> Of(string plot) => [.. bars.Where(b => b.Plot == plot).Select(static b => b.Bar)];
     }
 
-    private static string Name(BenchmarkReport report) => report.BenchmarkCase.Descriptor.WorkloadMethod.Name;
+    /// <summary>One benchmark's measurements of all runs.</summary>
+    private sealed class Result(IReadOnlyList<BenchmarkReport> reports)
+    {
+        private readonly double[] _nanoseconds =
+            [.. reports.SelectMany(static r => r.GetResultRuns()).Select(static m => m.Nanoseconds / m.Operations)];
 
-    private static string Label(BenchmarkReport report) => report.BenchmarkCase.Descriptor.WorkloadMethodDisplayInfo.Trim('\'');
+        public Answer Answer => (Answer)reports[0].BenchmarkCase.Parameters[nameof(WarmPathBenchmarks.Answer)];
 
-    private static double Bytes(BenchmarkReport report) => report.GcStats.GetBytesAllocatedPerOperation(report.BenchmarkCase) ?? 0;
+        public string Method => reports[0].BenchmarkCase.Descriptor.WorkloadMethod.Name;
+
+        public string Label => reports[0].BenchmarkCase.Descriptor.WorkloadMethodDisplayInfo.Trim('\'');
+
+        public bool IsAzure => Method.StartsWith("Azure", StringComparison.Ordinal);
+
+        public double Median => Rounds.Quantile(_nanoseconds, 0.5);
+
+        public double Low => Rounds.Quantile(_nanoseconds, 0.25);
+
+        public double High => Rounds.Quantile(_nanoseconds, 0.75);
+
+        /// <summary>The least of all runs: what other threads of the process allocate meanwhile is counted along.</summary>
+        public double Bytes => reports.Min(static r => r.GcStats.GetBytesAllocatedPerOperation(r.BenchmarkCase) ?? 0);
+    }
 }
