@@ -66,7 +66,11 @@ public class AllocationTests
         long least = long.MaxValue;
         for (int turn = 0; turn < Turns && least > 0; turn++)
         {
-            least = Math.Min(least, Bytes(() => pipelines.Tokens.GetTokenAsync().Result));
+            least = Math.Min(least, Bytes(() =>
+            {
+                ValueTask<SparkflyToken> token = pipelines.Tokens.GetTokenAsync();
+                return token.IsCompletedSuccessfully ? token.Result : throw new InvalidOperationException("The token is not at hand.");
+            }));
         }
 
         Assert.That(least, Is.Zero, $"bytes for {RequestsInATurn} calls");

@@ -43,7 +43,8 @@ internal static class Contention
             foreach (Rounds rounds in measured)
             {
                 (double low, double high) = rounds.Spread;
-                rows.Add([$"{group}: {rounds.Load.Name}", Figures.Whole(rounds.Rate), Figures.Ratio(rounds.Ratio), $"{Figures.Ratio(low)}–{Figures.Ratio(high)}"]);
+                rows.Add([
+                    $"{group}: {rounds.Load.Name}", Figures.Whole(rounds.Rate), Figures.Ratio(rounds.Ratio), $"{Figures.Ratio(low)}–{Figures.Ratio(high)}"]);
                 bars.Add(new Bar(group, rounds.Load.Name, rounds.Ratio, Figures.Ratio(rounds.Ratio), rounds.Load.IsOurs, low, high));
             }
         }

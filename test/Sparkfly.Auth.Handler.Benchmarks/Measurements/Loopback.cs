@@ -25,7 +25,8 @@ internal static class Loopback
             """);
         var rows = new List<string[]>();
         var bars = new List<Bar>();
-        foreach ((HttpProtocols protocol, Version version) in ((HttpProtocols, Version)[])[(HttpProtocols.Http1, HttpVersion.Version11), (HttpProtocols.Http2, HttpVersion.Version20)])
+        foreach ((HttpProtocols protocol, Version version) in ((HttpProtocols, Version)[])
+            [(HttpProtocols.Http1, HttpVersion.Version11), (HttpProtocols.Http2, HttpVersion.Version20)])
         {
             StandInServer server = await StandInServer.StartAsync(new StandInOptions { Protocols = protocol }).ConfigureAwait(false);
             await using ConfiguredAsyncDisposable stopping = server.ConfigureAwait(false);

@@ -45,6 +45,7 @@ internal static class Scale
                 ["after the first request of each", Figures.Whole((double)(warm - empty) / count), Figures.OneDigit(firstRequests)],
             ]);
 
+        Console.WriteLine($"Registered in {registration:F1} s, first requests in {firstRequests:F1} s.");
         await WriteTimeAsync(run, page, accounts).ConfigureAwait(false);
         await WriteMonthAsync(page, accounts, empty).ConfigureAwait(false);
         page.Save();
@@ -63,7 +64,8 @@ internal static class Scale
         page.Table(["", "ns", "middle half"], measured.Select(static m =>
         {
             double[] times = [.. m.Rates.Select(static r => 1e9 / r)];
-            return new[] { m.Load.Name, Figures.Whole(1e9 / m.Rate), $"{Figures.Whole(Rounds.Quantile(times, 0.25))}–{Figures.Whole(Rounds.Quantile(times, 0.75))}" };
+            (double low, double high) = (Rounds.Quantile(times, 0.25), Rounds.Quantile(times, 0.75));
+            return new[] { m.Load.Name, Figures.Whole(1e9 / m.Rate), $"{Figures.Whole(low)}–{Figures.Whole(high)}" };
         }));
     }
 

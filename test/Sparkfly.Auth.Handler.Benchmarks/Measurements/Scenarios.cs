@@ -95,10 +95,12 @@ internal static class Scenarios
     }
 
     private static Task<Counts> PermanentUnauthorizedAsync(Authentication authentication) =>
-        CallOneAfterAnotherAsync(authentication, 200, new FakeSparkfly { OnApiRequest = static _ => Task.FromResult<HttpStatusCode?>(HttpStatusCode.Unauthorized) });
+        CallOneAfterAnotherAsync(authentication, 200, new FakeSparkfly { OnApiRequest = static _ => RejectAsync() });
 
     private static Task<Counts> WrongCredentialsAsync(Authentication authentication) =>
-        CallOneAfterAnotherAsync(authentication, 50, new FakeSparkfly { OnTokenRequest = static () => Task.FromResult<HttpStatusCode?>(HttpStatusCode.Unauthorized) });
+        CallOneAfterAnotherAsync(authentication, 50, new FakeSparkfly { OnTokenRequest = RejectAsync });
+
+    private static Task<HttpStatusCode?> RejectAsync() => Task.FromResult<HttpStatusCode?>(HttpStatusCode.Unauthorized);
 
     private static async Task<Counts> CallOneAfterAnotherAsync(Authentication authentication, int calls, FakeSparkfly sparkfly)
     {
@@ -170,6 +172,7 @@ internal static class Scenarios
         {
         }
 
-        public string Seen => string.Join(", ", Outcomes.CountBy(static o => o).OrderBy(static o => o.Key).Select(static o => $"{Figures.Whole(o.Value)} × {o.Key}"));
+        public string Seen => string.Join(
+            ", ", Outcomes.CountBy(static o => o).OrderBy(static o => o.Key).Select(static o => $"{Figures.Whole(o.Value)} × {o.Key}"));
     }
 }

@@ -55,7 +55,10 @@ internal static class WarmPath
             string group = $"{answers.Key} answer";
             page.Text($"**{group}**");
             page.Table(
-                ["pipeline", "ns", "middle half", "over no authentication, ns", "over constant header, ns", "bytes", "over no authentication", "over constant header"],
+                [
+                    "pipeline", "ns", "middle half", "over no authentication, ns", "over constant header, ns",
+                    "bytes", "over no authentication", "over constant header",
+                ],
                 answers.Select(result =>
                 {
                     Result bare = answers.Single(r => r.Method == (result.IsAzure ? nameof(WarmPathBenchmarks.AzureBare) : nameof(WarmPathBenchmarks.Bare)));

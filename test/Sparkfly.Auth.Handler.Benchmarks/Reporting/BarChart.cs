@@ -51,7 +51,9 @@ internal sealed record BarChart(string Title, string Unit, IReadOnlyList<Bar> Ba
         if (Reference is { } reference)
         {
             double x = LabelWidth + (reference * scale);
-            rows.Append(CultureInfo.InvariantCulture, $"""<line x1="{x:F1}" y1="{Top}" x2="{x:F1}" y2="{y}" stroke="#b00020" stroke-dasharray="4 3"/>""");
+            rows.Append(
+                CultureInfo.InvariantCulture,
+                $"""<line x1="{x:F1}" y1="{Top}" x2="{x:F1}" y2="{y}" stroke="#b00020" stroke-dasharray="4 3"/>""");
             rows.Append('\n');
         }
 
@@ -96,5 +98,6 @@ internal sealed record BarChart(string Title, string Unit, IReadOnlyList<Bar> Ba
     }
 
     // A little more than the longest, so that what is written beside it has room.
-    private double NiceMaximum() => Math.Max(Bars.Max(static b => Math.Max(b.Value, b.High ?? 0)), Reference ?? 0) is var longest && longest > 0 ? longest * 1.02 : 1;
+    private double NiceMaximum() =>
+        Math.Max(Bars.Max(static b => Math.Max(b.Value, b.High ?? 0)), Reference ?? 0) is var longest && longest > 0 ? longest * 1.02 : 1;
 }
