@@ -17,22 +17,21 @@ internal sealed class OriginGuardHandler(ILogger logger) : DelegatingHandler
     public PrimaryHandlerPolicy Primary { get; set; } = new(0, null);
 
     /// <inheritdoc/>
-    protected override Task<HttpResponseMessage> SendAsync(HttpRequestMessage request, CancellationToken cancellationToken)
-    {
-        bool hasSecret = Guard(request);
-        Task<HttpResponseMessage> sending = SendHopAsync(request, hasSecret, isAsync: true, cancellationToken);
-        return Primary.MaxRedirections == 0 || (sending.IsCompletedSuccessfully && !Redirects.IsRedirect(sending.Result.StatusCode))
-            ? sending
-            : FollowAsync(request, sending, hasSecret, isAsync: true, cancellationToken);
-    }
+    protected override Task<HttpResponseMessage> SendAsync(HttpRequestMessage request, CancellationToken cancellationToken) =>
+        SendGuardedAsync(request, isAsync: true, cancellationToken);
 
     /// <inheritdoc/>
-    protected override HttpResponseMessage Send(HttpRequestMessage request, CancellationToken cancellationToken)
+    protected override HttpResponseMessage Send(HttpRequestMessage request, CancellationToken cancellationToken) =>
+        // With isAsync: false nothing is awaited that is not complete already.
+        SendGuardedAsync(request, isAsync: false, cancellationToken).GetAwaiter().GetResult();
+
+    private Task<HttpResponseMessage> SendGuardedAsync(HttpRequestMessage request, bool isAsync, CancellationToken cancellationToken)
     {
-        // As above; with isAsync: false nothing is awaited that is not complete already.
         bool hasSecret = Guard(request);
-        Task<HttpResponseMessage> sending = SendHopAsync(request, hasSecret, isAsync: false, cancellationToken);
-        return FollowAsync(request, sending, hasSecret, isAsync: false, cancellationToken).GetAwaiter().GetResult();
+        Task<HttpResponseMessage> sending = SendHopAsync(request, hasSecret, isAsync, cancellationToken);
+        return Primary.MaxRedirections == 0 || (sending.IsCompletedSuccessfully && !Redirects.IsRedirect(sending.Result.StatusCode))
+            ? sending
+            : FollowAsync(request, sending, hasSecret, isAsync, cancellationToken);
     }
 
     /// <summary>Takes secrets off that may not go where the message is about to go.</summary>
