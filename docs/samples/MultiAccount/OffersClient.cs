@@ -1,3 +1,5 @@
+using Microsoft.Extensions.DependencyInjection;
+
 namespace MultiAccount;
 
 /// <summary>A typed client whose every request says for which account it is.</summary>

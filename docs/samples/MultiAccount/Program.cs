@@ -9,7 +9,6 @@ HostApplicationBuilder builder = Host.CreateApplicationBuilder(new HostApplicati
 
 builder.Services.AddSparkflyAuth("tacos", builder.Configuration.GetSection("Brands:Tacos"));
 builder.Services.AddSparkflyAuth("bagels", builder.Configuration.GetSection("Brands:Bagels"));
-builder.Services.AddSingleton<TenantDatabase>();
 builder.Services.AddSparkflyAccountSource<TenantAccounts>();
 
 // No account of its own, so it has a base address of its own.
@@ -20,6 +19,7 @@ FakeSparkfly sparkfly = builder.Services.AddFakeSparkfly();
 sparkfly.Answer(HttpMethod.Get, "offers", static request =>
     new HttpResponseMessage { Content = new StringContent($"offers of {request.Identity}") });
 
+using var database = new TenantDatabase();
 using IHost host = builder.Build();
 await host.StartAsync();
 var offers = host.Services.GetRequiredService<OffersClient>();

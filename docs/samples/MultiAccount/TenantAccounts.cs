@@ -4,11 +4,11 @@ using Sparkfly.Auth.Handler;
 namespace MultiAccount;
 
 /// <summary>The accounts of tenants: whoever is not registered by name is looked up in the application's database.</summary>
-internal sealed class TenantAccounts(TenantDatabase database) : ISparkflyAccountSource
+internal sealed class TenantAccounts : ISparkflyAccountSource
 {
     public async ValueTask<SparkflyAuthOptions?> FindAsync(string name, CancellationToken cancellationToken)
     {
-        await using SqliteConnection connection = await database.OpenAsync(cancellationToken);
+        await using SqliteConnection connection = await TenantDatabase.OpenAsync(cancellationToken);
         await using SqliteCommand command = connection.CreateCommand();
         command.CommandText = "SELECT identity, key FROM tenants WHERE name = $name";
         command.Parameters.AddWithValue("$name", name);
