@@ -1,7 +1,6 @@
 using System.Net;
 using Microsoft.Extensions.Caching.Distributed;
 using Microsoft.Extensions.Hosting;
-using Microsoft.Extensions.Options;
 using Microsoft.Extensions.Time.Testing;
 
 namespace Sparkfly.Auth.Handler.Tests;
@@ -64,20 +63,29 @@ public class FleetTroubleTests
     }
 
     [Test]
-    public async Task The_connection_is_begun_when_the_host_starts_which_neither_waits_for_it_nor_fails_with_it([Values] Trouble trouble)
+    public async Task The_host_starts_when_the_cache_is_connected_or_has_failed_or_after_fifteen_seconds([Values] Trouble trouble)
     {
+        var time = new FakeTimeProvider();
         _cache.Before = (_, _, _, cancellationToken) => Make(trouble, cancellationToken);
         using IHost host = HostedApp.Build(services =>
         {
             _sparkfly.AddAccount(services, "");
             services.AddSparkflyAuth(static _ => { }).UseDistributedCache();
             services.AddSingleton<IDistributedCache>(_cache);
+            services.AddSingleton<TimeProvider>(time);
         });
 
-        await host.StartAsync().WaitAsync(TestApp.Patience);
-
+        Task starting = host.StartAsync();
         await _cache.Operations.Reaches(1);
-        Assert.That(_cache.History.Single(), Is.EqualTo("Get token"));
+        if (trouble != Trouble.Throws)
+        {
+            time.Advance(TimeSpan.FromSeconds(15) - TimeSpan.FromTicks(1));
+            Assert.That(starting.IsCompleted, Is.False, "just before fifteen seconds");
+            time.Advance(TimeSpan.FromTicks(1));
+        }
+
+        await starting.WaitAsync(TestApp.Patience);
+        Assert.That(_cache.Operations.Value, Is.EqualTo(1), "operations");
     }
 
     [Test]
@@ -85,8 +93,9 @@ public class FleetTroubleTests
     {
         await using var fleet = new Fleet(_sparkfly, _cache);
         Instance instance = fleet.Add();
-        instance.App.Services.GetRequiredService<IStartupValidator>().Validate();
-        await Fleet.Until(() => _cache.History.Count == 3 && !_cache.Keys.Any(), "the connection, and a byte that is written and removed again");
+        await instance.App.Services.GetServices<IHostedService>().OfType<IHostedLifecycleService>().Single().StartingAsync(CancellationToken.None);
+        Assert.That(_cache.History, Has.Count.EqualTo(3), "a look, and a byte that is written and removed again");
+        Assert.That(_cache.Keys, Is.Empty);
         _cache.Before = (_, _, _, cancellationToken) => Make(Trouble.HangsAndHeedsCancellation, cancellationToken);
 
         Assert.That(await WaitsForAsync(instance.Clock, instance.GetTokenAsync, s_connected), Is.True);

@@ -114,7 +114,7 @@ public class MetricsTests
         AccountSettings settings = app.Services.GetRequiredService<SparkflyAccounts>().Get("").Settings;
 
         sparkfly.HoldTokenRequests();
-        Task<AuthAnswer> asking = app.Services.GetRequiredService<SparkflyAuthClient>().RequestTokenAsync("", settings, disposing.Token);
+        Task<AuthAnswer> asking = app.Services.GetRequiredService<SparkflyAuthClient>().RequestTokenAsync(SparkflyAuthClient.ClientName(""), settings, disposing.Token);
         await sparkfly.TokenRequests.Reaches(1);
         await disposing.CancelAsync();
 

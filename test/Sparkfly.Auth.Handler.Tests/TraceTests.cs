@@ -121,7 +121,8 @@ public class TraceTests
         using var listener = new ActivityListener
         {
             ShouldListenTo = static source => source.Name == "Sparkfly.Auth.Handler",
-            Sample = static (ref ActivityCreationOptions<ActivityContext> _) => ActivitySamplingResult.AllData,
+            Sample = (ref ActivityCreationOptions<ActivityContext> options) =>
+                options.Parent.TraceId == caller.TraceId ? ActivitySamplingResult.AllData : ActivitySamplingResult.None,
             ActivityStopped = activity => _ = activity.TraceId == caller.TraceId && ended.TrySetResult(activity),
         };
         ActivitySource.AddActivityListener(listener);

@@ -206,9 +206,8 @@ public static class SparkflyAuthServiceCollectionExtensions
         if (services.AddOnce(new FleetRegistration(name)))
         {
             services.TryAddSingleton(static provider => new BoundedCache(GetDistributedCache(provider), provider.GetTime()));
-
-            // By the time of the first token request the cache is connected, as a rule.
-            services.AddStartupCheck($"fleet {name}", static provider => provider.GetRequiredService<BoundedCache>().Connect());
+            services.AddStartupCheck($"fleet {name}", static provider => provider.GetRequiredService<BoundedCache>());
+            services.AddWarmUpService();
         }
     }
 
@@ -216,12 +215,16 @@ public static class SparkflyAuthServiceCollectionExtensions
     internal static void AddWarmUp(this IServiceCollection services, string name, WarmUp warmUp)
     {
         services.Configure<WarmUpOptions>(options => options.Accounts[name] = warmUp);
+        services.AddWarmUpService();
+    }
+
+    private static void AddWarmUpService(this IServiceCollection services) =>
         services.TryAddEnumerable(ServiceDescriptor.Singleton<IHostedService, WarmUpService>(static provider => new WarmUpService(
             provider.GetRequiredService<SparkflyAccounts>(),
+            provider.GetService<BoundedCache>(),
             provider.GetRequiredService<IOptions<WarmUpOptions>>(),
             provider.GetTime(),
             provider.GetSparkflyLogger())));
-    }
 
     /// <summary>Adds a fact about the registration, unless it is there.</summary>
     internal static bool AddOnce<TFact>(this IServiceCollection services, TFact fact)

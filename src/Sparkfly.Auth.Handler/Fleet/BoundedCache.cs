@@ -10,6 +10,7 @@ internal sealed class BoundedCache(IDistributedCache cache, TimeProvider time)
 {
     // A cold process on a busy machine was seen to take four seconds for its first connection.
     private static readonly TimeSpan s_firstConnection = TimeSpan.FromSeconds(5);
+    private static readonly TimeSpan s_connectionAtStart = TimeSpan.FromSeconds(15);
     private static readonly TimeSpan s_memoryOfFailure = TimeSpan.FromSeconds(30);
 
     // The only way to make an IDistributedCache connect, and to have the code behind it compiled, is to use it.
@@ -22,25 +23,21 @@ internal sealed class BoundedCache(IDistributedCache cache, TimeProvider time)
     public bool IsLeftAlone => _failure is { } failure && time.GetElapsedTime(failure.At) < s_memoryOfFailure;
 
     /// <summary>
-    /// Has it connected ahead of its first use, which waits for no connection then: instances that start together on few cores take longer for
-    /// theirs than a token request may wait. So that each operation has been made once, a byte is written and removed again. Nobody waits for this,
-    /// nor hears of its failure: whoever needs the cache will.
+    /// Has it connected ahead of its first use, while the host starts: instances that start together on few cores take longer for theirs than a
+    /// token request may wait. So that each operation has been made once, a byte is written and removed again. Waited for with a bound; whoever
+    /// needs the cache is told of a failure, so this says nothing of it.
     /// </summary>
-    public void Connect() => _ = Task.Run(async () =>
+    public async Task ConnectAsync(CancellationToken cancellationToken)
     {
         try
         {
-            await cache.GetAsync(ConnectingKey).ConfigureAwait(false);
-            _isConnected = true;
-            var options = new DistributedCacheEntryOptions { AbsoluteExpirationRelativeToNow = TimeSpan.FromMinutes(1) };
-            await cache.SetAsync(ConnectingKey, [0], options).ConfigureAwait(false);
-            await cache.RemoveAsync(ConnectingKey).ConfigureAwait(false);
+            await Bounded.RunAsync("The distributed cache", UseAsync, s_connectionAtStart, time, cancellationToken).ConfigureAwait(false);
         }
-        catch (Exception)
+        catch (Exception) when (!cancellationToken.IsCancellationRequested)
         {
             // See above.
         }
-    });
+    }
 
     /// <summary>Leaves it alone from now on, for a while.</summary>
     public void LeaveAlone() => _failure = new Failure(time.GetTimestamp());
@@ -66,6 +63,15 @@ internal sealed class BoundedCache(IDistributedCache cache, TimeProvider time)
         TResult result = await Bounded.RunAsync("The distributed cache", operation, limit, time, cancellationToken).ConfigureAwait(false);
         _isConnected = true;
         return result;
+    }
+
+    private async Task<bool> UseAsync(CancellationToken cancellationToken)
+    {
+        await cache.GetAsync(ConnectingKey, cancellationToken).ConfigureAwait(false);
+        var options = new DistributedCacheEntryOptions { AbsoluteExpirationRelativeToNow = TimeSpan.FromMinutes(1) };
+        await cache.SetAsync(ConnectingKey, [0], options, cancellationToken).ConfigureAwait(false);
+        await cache.RemoveAsync(ConnectingKey, cancellationToken).ConfigureAwait(false);
+        return _isConnected = true;
     }
 
     private static async Task<bool> WithoutResultAsync(Task operation)

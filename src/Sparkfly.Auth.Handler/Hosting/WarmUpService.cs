@@ -16,15 +16,22 @@ internal sealed class WarmUpOptions
 }
 
 /// <summary>
-/// Gets tokens while the host starts: after its options are validated, before any service is started, the server among them. One for all
+/// Connects a fleet's cache, and gets tokens, while the host starts: after its options are validated, before any service is started, the server among them. One for all
 /// accounts, which are warmed up side by side, also where the host starts its services one after another.
 /// </summary>
-internal sealed class WarmUpService(SparkflyAccounts accounts, IOptions<WarmUpOptions> options, TimeProvider time, ILogger logger)
-    : IHostedLifecycleService
+internal sealed class WarmUpService(
+    SparkflyAccounts accounts, BoundedCache? cache, IOptions<WarmUpOptions> options, TimeProvider time, ILogger logger) : IHostedLifecycleService
 {
     /// <inheritdoc/>
-    public Task StartingAsync(CancellationToken cancellationToken) =>
-        Task.WhenAll(options.Value.Accounts.Select(account => WarmUpAsync(account.Key, account.Value, cancellationToken)));
+    public async Task StartingAsync(CancellationToken cancellationToken)
+    {
+        if (cache is not null)
+        {
+            await cache.ConnectAsync(cancellationToken).ConfigureAwait(false);
+        }
+
+        await Task.WhenAll(options.Value.Accounts.Select(account => WarmUpAsync(account.Key, account.Value, cancellationToken))).ConfigureAwait(false);
+    }
 
     /// <inheritdoc/>
     public Task StartAsync(CancellationToken cancellationToken) => Task.CompletedTask;

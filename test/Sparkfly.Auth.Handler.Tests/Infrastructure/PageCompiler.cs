@@ -47,8 +47,8 @@ internal static class PageCompiler
 
     private static readonly CSharpParseOptions s_parsing = new(LanguageVersion.Latest);
 
-    // Assembly versions that differ, and what a part of a program declares for its readers alone.
-    private static readonly string[] s_unheeded = ["CS1701", "CS1702", "CS0168", "CS0219", "CS8321"];
+    // Assembly versions that differ, what a part of a program declares for its readers alone, and a Program beside that of a sample.
+    private static readonly string[] s_unheeded = ["CS1701", "CS1702", "CS0168", "CS0219", "CS8321", "CS0436"];
 
     private static readonly MetadataReference[] s_references = [.. ((string)AppContext.GetData("TRUSTED_PLATFORM_ASSEMBLIES")!)
         .Split(Path.PathSeparator)
