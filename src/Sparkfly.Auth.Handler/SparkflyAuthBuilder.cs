@@ -24,7 +24,8 @@ public sealed class SparkflyAuthBuilder
     /// </summary>
     /// <remarks>
     /// What is stored is encrypted and authenticated with a key derived from the account's own. The cache is used where a token is asked for,
-    /// never by a request that has one; where it fails, the instance asks for a token of its own.
+    /// never by a request that has one; where it fails, the instance asks for a token of its own. It is connected while the host starts, which waits
+    /// for that, 15 seconds at most.
     /// </remarks>
     /// <returns>The same builder.</returns>
     public SparkflyAuthBuilder UseDistributedCache()

@@ -21,7 +21,7 @@ namespace Sparkfly.Auth.Handler;
 /// redirects by itself.
 /// </para>
 /// </remarks>
-[DebuggerDisplay("Sparkfly account '{_account.Name,nq}'")]
+[DebuggerDisplay("Sparkfly account '{_accountName,nq}'")]
 public sealed class SparkflyAuthHandler : DelegatingHandler
 {
     // Null where it is to be asked for: see ISparkflyAccountSource.

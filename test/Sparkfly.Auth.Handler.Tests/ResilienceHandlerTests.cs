@@ -152,13 +152,9 @@ public class ResilienceHandlerTests
     [Test]
     public void The_document_shows_the_snippet_that_is_tested()
     {
-        string[] source = Document.Lines("test/Sparkfly.Auth.Handler.Tests/ResilienceHandlerTests.cs");
-        int start = Array.FindIndex(source, static line => line.Trim() == "// <snippet>");
-        int end = Array.FindIndex(source, static line => line.Trim() == "// </snippet>");
-        int indent = source[start].Length - source[start].TrimStart().Length;
-        string snippet = string.Join('\n', source[(start + 1)..end].Select(line => line.Length > indent ? line[indent..] : line));
+        string snippet = Document.Snippet("test/Sparkfly.Auth.Handler.Tests/ResilienceHandlerTests.cs", "snippet");
 
-        Assert.That(end - start, Is.GreaterThan(5));
+        Assert.That(snippet.Split('\n'), Has.Length.GreaterThan(4));
         Assert.That(string.Join('\n', Document.Lines("docs/resilience.md")), Does.Contain($"```csharp\n{snippet}\n```"));
     }
 

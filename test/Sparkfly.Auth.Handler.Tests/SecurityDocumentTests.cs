@@ -9,7 +9,7 @@ public partial class SecurityDocumentTests
     [Test]
     public void Every_test_that_the_page_names_exists()
     {
-        string[] named = [.. TestName().Matches(File.ReadAllText(Page())).Select(static m => m.Groups[1].Value).Distinct()];
+        string[] named = [.. TestName().Matches(string.Join('\n', Document.Lines("docs/security.md"))).Select(static m => m.Groups[1].Value).Distinct()];
         string[] existing = [.. typeof(SecurityDocumentTests).Assembly.GetTypes()
             .SelectMany(static type => type.GetMethods(BindingFlags.Public | BindingFlags.Instance | BindingFlags.DeclaredOnly))
             .Where(IsTest)
@@ -21,18 +21,6 @@ public partial class SecurityDocumentTests
 
     private static bool IsTest(MethodInfo method) => method.GetCustomAttributes().Any(
         static a => a is TestAttribute or TestCaseAttribute or TestCaseSourceAttribute or OneTimeTearDownAttribute);
-
-    private static string Page()
-    {
-        // Not by the path of this source file: a deterministic build does not tell it.
-        var directory = new DirectoryInfo(TestContext.CurrentContext.TestDirectory);
-        while (!File.Exists(Path.Combine(directory.FullName, "Sparkfly.Auth.Handler.sln")))
-        {
-            directory = directory.Parent ?? throw new InvalidOperationException("The tests do not run inside the repository.");
-        }
-
-        return Path.Combine(directory.FullName, "docs", "security.md");
-    }
 
     [GeneratedRegex(@"`(\w+(?:Tests|Sweep)\.\w+)`")]
     private static partial Regex TestName();

@@ -19,7 +19,7 @@ internal sealed class SourcedAccounts(
     ILogger logger,
     CancellationToken disposing)
 {
-    // Changes are taken up within the second; in the time between, the question is asked in the background.
+    // Changes are taken up within the latter time. Between the two the question is asked in the background; after it, requests wait for the answer.
     private static readonly TimeSpan s_askedAgain = TimeSpan.FromMinutes(4);
     private static readonly TimeSpan s_kept = TimeSpan.FromMinutes(5);
 
@@ -120,8 +120,11 @@ internal sealed class SourcedAccounts(
         try
         {
             SparkflyAuthOptions? options = await Bounded.RunAsync(
-                $"The {nameof(ISparkflyAccountSource)}", cancellationToken => AskSourceAsync(name, cancellationToken), s_longestQuestion, time, disposing)
-                .ConfigureAwait(false);
+                $"The {nameof(ISparkflyAccountSource)} did not answer within {s_longestQuestion:c}.",
+                cancellationToken => AskSourceAsync(name, cancellationToken),
+                s_longestQuestion,
+                time,
+                disposing).ConfigureAwait(false);
             if (options is null)
             {
                 return default;

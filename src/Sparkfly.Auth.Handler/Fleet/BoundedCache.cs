@@ -31,7 +31,7 @@ internal sealed class BoundedCache(IDistributedCache cache, TimeProvider time)
     {
         try
         {
-            await Bounded.RunAsync("The distributed cache", UseAsync, s_connectionAtStart, time, cancellationToken).ConfigureAwait(false);
+            await RunAsync(UseAsync, s_connectionAtStart, cancellationToken).ConfigureAwait(false);
         }
         catch (Exception) when (!cancellationToken.IsCancellationRequested)
         {
@@ -57,10 +57,13 @@ internal sealed class BoundedCache(IDistributedCache cache, TimeProvider time)
     public Task RemoveAsync(string key, TimeSpan timeout, CancellationToken cancellationToken) =>
         BoundAsync(bound => WithoutResultAsync(cache.RemoveAsync(key, bound)), timeout, cancellationToken);
 
-    private async Task<TResult> BoundAsync<TResult>(Func<CancellationToken, Task<TResult>> operation, TimeSpan timeout, CancellationToken cancellationToken)
+    private Task<TResult> BoundAsync<TResult>(Func<CancellationToken, Task<TResult>> operation, TimeSpan timeout, CancellationToken cancellationToken) =>
+        RunAsync(operation, _isConnected || timeout > s_firstConnection ? timeout : s_firstConnection, cancellationToken);
+
+    private async Task<TResult> RunAsync<TResult>(Func<CancellationToken, Task<TResult>> operation, TimeSpan limit, CancellationToken cancellationToken)
     {
-        TimeSpan limit = _isConnected || timeout > s_firstConnection ? timeout : s_firstConnection;
-        TResult result = await Bounded.RunAsync("The distributed cache", operation, limit, time, cancellationToken).ConfigureAwait(false);
+        TResult result = await Bounded.RunAsync($"The distributed cache did not answer within {limit:c}.", operation, limit, time, cancellationToken)
+            .ConfigureAwait(false);
         _isConnected = true;
         return result;
     }
@@ -71,7 +74,7 @@ internal sealed class BoundedCache(IDistributedCache cache, TimeProvider time)
         var options = new DistributedCacheEntryOptions { AbsoluteExpirationRelativeToNow = TimeSpan.FromMinutes(1) };
         await cache.SetAsync(ConnectingKey, [0], options, cancellationToken).ConfigureAwait(false);
         await cache.RemoveAsync(ConnectingKey, cancellationToken).ConfigureAwait(false);
-        return _isConnected = true;
+        return true;
     }
 
     private static async Task<bool> WithoutResultAsync(Task operation)

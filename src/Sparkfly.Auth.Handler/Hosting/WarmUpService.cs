@@ -16,8 +16,8 @@ internal sealed class WarmUpOptions
 }
 
 /// <summary>
-/// Connects a fleet's cache, and gets tokens, while the host starts: after its options are validated, before any service is started, the server among them. One for all
-/// accounts, which are warmed up side by side, also where the host starts its services one after another.
+/// Connects a fleet's cache, and gets tokens, while the host starts: after its options are validated, before any service is started, the server
+/// among them. One for all accounts, which are warmed up side by side, also where the host starts its services one after another.
 /// </summary>
 internal sealed class WarmUpService(
     SparkflyAccounts accounts, BoundedCache? cache, IOptions<WarmUpOptions> options, TimeProvider time, ILogger logger) : IHostedLifecycleService
@@ -52,27 +52,16 @@ internal sealed class WarmUpService(
     {
         try
         {
-            await GetTokenAsync(account, warmUp.Timeout, cancellationToken).ConfigureAwait(false);
+            await Bounded.RunAsync(
+                $"Sparkfly account '{account}' had no token within {warmUp.Timeout:c}, for which the start of the host waits. The token request goes on.",
+                bound => accounts.Get(account).Tokens.GetTokenAsync(bound).AsTask(),
+                warmUp.Timeout ?? Timeout.InfiniteTimeSpan,
+                time,
+                cancellationToken).ConfigureAwait(false);
         }
         catch (Exception exception) when (!warmUp.IsRequired && !cancellationToken.IsCancellationRequested)
         {
             Log.WarmUpFailed(logger, account, exception.Message);
-        }
-    }
-
-    private async Task GetTokenAsync(string account, TimeSpan? timeout, CancellationToken cancellationToken)
-    {
-        using var bound = new CancellationTokenSource(timeout ?? Timeout.InfiniteTimeSpan, time);
-        using var ended = CancellationTokenSource.CreateLinkedTokenSource(bound.Token, cancellationToken);
-        try
-        {
-            // WaitAsync, for a provider of the application's own that does not heed its cancellation token.
-            await accounts.Get(account).Tokens.GetTokenAsync(ended.Token).AsTask().WaitAsync(ended.Token).ConfigureAwait(false);
-        }
-        catch (OperationCanceledException) when (bound.IsCancellationRequested && !cancellationToken.IsCancellationRequested)
-        {
-            throw new TimeoutException(
-                $"Sparkfly account '{account}' had no token within {timeout:c}, for which the start of the host waits. The token request goes on.");
         }
     }
 }

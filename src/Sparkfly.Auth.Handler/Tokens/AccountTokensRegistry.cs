@@ -29,12 +29,14 @@ internal sealed class AccountTokensRegistry(TimeProvider time) : IDisposable
     }
 
     /// <summary>Forgets the account's state when nobody uses it any more. A request in flight ends for those who wait for it.</summary>
-    /// <returns>Whether it was forgotten.</returns>
-    public bool Release(string accountKey)
+    public void Release(string accountKey)
     {
         lock (_lock)
         {
-            return --_entries[accountKey].Users == 0 && _entries.Remove(accountKey);
+            if (--_entries[accountKey].Users == 0)
+            {
+                _entries.Remove(accountKey);
+            }
         }
     }
 
