@@ -46,6 +46,18 @@ public class FleetClockTests
         Assert.That(shared.ObtainedAt, Is.EqualTo(own.ObtainedAt));
     }
 
+    [Test]
+    public async Task A_token_whose_life_is_over_is_not_taken_however_long_the_cache_keeps_it()
+    {
+        await using var fleet = new Fleet(_sparkfly, _cache);
+        await fleet.Add().GetTokenAsync();
+
+        SparkflyToken token = await fleet.Add(ahead: TimeSpan.FromDays(1)).GetTokenAsync();
+
+        Assert.That(token.ObtainedAt, Is.EqualTo(fleet.Instances[1].Clock.GetUtcNow()).Within(TimeSpan.FromMinutes(1)));
+        Assert.That(_sparkfly.TokenRequests.Value, Is.EqualTo(2), "token requests");
+    }
+
     [TestCase(119, 1)]
     [TestCase(121, 2)]
     public async Task A_token_that_was_obtained_further_in_the_future_than_clocks_may_be_apart_is_not_taken(int ahead, int tokenRequests)

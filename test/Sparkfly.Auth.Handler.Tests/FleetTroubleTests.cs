@@ -19,6 +19,9 @@ public class FleetTroubleTests
     private readonly SharedCache _cache = new();
     private readonly Gate _testEnded = new();
 
+    // Of the last operation that something was made of: cancelled at the very moment when its time is up.
+    private CancellationToken _bound;
+
     public enum Trouble
     {
         Throws,
@@ -241,7 +244,7 @@ public class FleetTroubleTests
         Task acting = act();
         await _cache.Operations.Reaches(before + 1);
         clock.Advance(limit - s_little);
-        bool waited = !acting.IsCompleted && _sparkfly.TokenRequests.Value == posts;
+        bool waited = !_bound.IsCancellationRequested && !acting.IsCompleted && _sparkfly.TokenRequests.Value == posts;
         clock.Advance(s_little);
         await acting;
         return waited;
@@ -257,6 +260,7 @@ public class FleetTroubleTests
 
     private Task Make(Trouble trouble, CancellationToken cancellationToken)
     {
+        _bound = cancellationToken;
         switch (trouble)
         {
             case Trouble.Throws:

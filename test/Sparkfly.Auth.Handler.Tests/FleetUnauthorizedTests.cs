@@ -136,6 +136,31 @@ public class FleetUnauthorizedTests
     }
 
     [Test]
+    public async Task A_renewal_ahead_of_expiry_does_not_end_the_fleets_interval()
+    {
+        await using var fleet = new Fleet(_sparkfly, _cache);
+        Instance first = fleet.Add(WithALongInterval);
+        SparkflyToken token = await first.GetTokenAsync();
+        fleet.Advance(TimeSpan.FromMinutes(1));
+        await first.RenewTokenAsync(token);
+        fleet.Advance(TimeSpan.FromMinutes(54.9));
+        token = await first.RenewAheadAsync();
+        Instance second = fleet.Add(WithALongInterval, ahead: TimeSpan.FromMinutes(55.9));
+        Assert.That((await second.GetTokenAsync()).Value, Is.EqualTo(token.Value));
+        _sparkfly.Revoke();
+
+        Assert.That(await second.CallAsync(), Is.EqualTo(HttpStatusCode.Unauthorized));
+
+        Assert.That(_sparkfly.TokenRequests.Value, Is.EqualTo(3), "token requests: a cold start, a forced renewal, one ahead of expiry");
+
+        static void WithALongInterval(SparkflyAuthOptions options)
+        {
+            options.TokenLifetime = TimeSpan.FromHours(1);
+            options.UnauthorizedRefreshInterval = TimeSpan.FromHours(2);
+        }
+    }
+
+    [Test]
     public async Task The_interval_holds_for_instances_whose_clocks_are_apart()
     {
         const int Minutes = 10;

@@ -1,3 +1,4 @@
+using System.Security.Cryptography;
 using System.Text;
 
 namespace Sparkfly.Auth.Handler.Tests;
@@ -28,6 +29,21 @@ public class SharedTokenCipherTests
         SharedToken token = isForced ? s_token : s_token with { ForcedAt = null };
 
         Assert.That(Cipher().Decrypt(Cipher().Encrypt(token)), Is.EqualTo(token));
+    }
+
+    /// <summary>Versions of the package that run side by side must read one another's entries.</summary>
+    [Test]
+    public void The_key_is_derived_from_the_accounts_and_all_that_identifies_the_account_is_bound_to_the_entry()
+    {
+        byte[] account = Encoding.UTF8.GetBytes($"Sparkfly.Auth.Handler/1\nhttps://sparkfly.test/v1.0/auth\n{_identity}\n\n");
+        byte[] key = HKDF.DeriveKey(HashAlgorithmName.SHA256, Encoding.UTF8.GetBytes(_key), 32, salt: [], info: [.. "encryption\n"u8, .. account]);
+        byte[] entry = Cipher().Encrypt(s_token);
+        byte[] plaintext = new byte[entry.Length - 1 - 12 - 16];
+
+        using var aes = new AesGcm(key, tagSizeInBytes: 16);
+        aes.Decrypt(entry.AsSpan(1, 12), entry.AsSpan(13, plaintext.Length), entry.AsSpan()[^16..], plaintext, [1, .. account]);
+
+        Assert.That(Encoding.UTF8.GetString(plaintext.AsSpan(16)), Is.EqualTo(s_token.Value));
     }
 
     [Test]
