@@ -58,7 +58,7 @@ public sealed class SparkflyAuthBuilder
             ArgumentOutOfRangeException.ThrowIfLessThanOrEqual(limit, TimeSpan.Zero, nameof(timeout));
         }
 
-        if (Name == AccountRegistration.OfSource)
+        if (Name == AccountRegistrations.OfSource)
         {
             throw new InvalidOperationException(
                 $"Which accounts an {nameof(ISparkflyAccountSource)} has is not known when the host starts; {nameof(WarmUpOnStart)} is for registered accounts.");

@@ -15,11 +15,16 @@ internal sealed class AccountSettingsMonitor : CurrentSettings, IDisposable
     private readonly string _name;
     private readonly IOptionsMonitor<SparkflyAuthOptions> _monitor;
     private readonly IOptionsFactory<SparkflyAuthOptions> _factory;
+    private readonly IEnumerable<IOptionsChangeTokenSource<SparkflyAuthOptions>> _changes;
     private readonly ILogger _logger;
     private readonly List<IDisposable> _subscriptions = [];
     private readonly Lock _reloading = new();
 
-    /// <exception cref="OptionsValidationException">The account's options are invalid.</exception>
+    /// <param name="name">The account's name.</param>
+    /// <param name="monitor">Whoever subscribes to it calls <see cref="OnChange"/>, from before <see cref="Start"/> on.</param>
+    /// <param name="factory">Makes the options anew.</param>
+    /// <param name="changes">What tells of changes of this account's options.</param>
+    /// <param name="logger">Is told of reloads.</param>
     public AccountSettingsMonitor(
         string name,
         IOptionsMonitor<SparkflyAuthOptions> monitor,
@@ -30,16 +35,18 @@ internal sealed class AccountSettingsMonitor : CurrentSettings, IDisposable
         _name = name;
         _monitor = monitor;
         _factory = factory;
+        _changes = changes;
         _logger = logger;
+    }
+
+    /// <summary>Reads the options for the first time.</summary>
+    /// <exception cref="OptionsValidationException">The account's options are invalid.</exception>
+    public void Start()
+    {
         lock (_reloading)
         {
             // Subscribed before the first look: a change in between waits at the lock.
-            if (monitor.OnChange(OnChange) is { } subscription)
-            {
-                _subscriptions.Add(subscription);
-            }
-
-            foreach (IOptionsChangeTokenSource<SparkflyAuthOptions> source in changes.Where(c => (c.Name ?? Options.DefaultName) == name))
+            foreach (IOptionsChangeTokenSource<SparkflyAuthOptions> source in _changes)
             {
                 _subscriptions.Add(ChangeToken.OnChange(source.GetChangeToken, () => Reload(static m => m._factory.Create(m._name))));
             }
@@ -47,7 +54,7 @@ internal sealed class AccountSettingsMonitor : CurrentSettings, IDisposable
             try
             {
                 // Unless what configures the options has changed them meanwhile, on this very thread.
-                AccountSettings read = AccountSettings.From(monitor.Get(name));
+                AccountSettings read = AccountSettings.From(_monitor.Get(_name));
                 Take(Current ?? read);
             }
             catch
@@ -58,15 +65,10 @@ internal sealed class AccountSettingsMonitor : CurrentSettings, IDisposable
         }
     }
 
-    public void Dispose() => _subscriptions.ForEach(static s => s.Dispose());
+    /// <summary>The options monitor has other options of this name.</summary>
+    public void OnChange() => Reload(static m => m._monitor.Get(m._name));
 
-    private void OnChange(SparkflyAuthOptions options, string? name)
-    {
-        if ((name ?? Options.DefaultName) == _name)
-        {
-            Reload(static m => m._monitor.Get(m._name));
-        }
-    }
+    public void Dispose() => _subscriptions.ForEach(static s => s.Dispose());
 
     // Read under the lock, so that of several changes at a time the last one stays.
     private void Reload(Func<AccountSettingsMonitor, SparkflyAuthOptions> read)

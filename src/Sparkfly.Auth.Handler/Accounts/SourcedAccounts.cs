@@ -169,7 +169,7 @@ internal sealed class SourcedAccounts(
         {
             var current = new CurrentSettings();
             current.Take(settings);
-            var account = new SparkflyAccount(name, AccountRegistration.OfSource, current, newTokens);
+            var account = new SparkflyAccount(name, AccountRegistrations.OfSource, current, newTokens);
             known = new Known(account, current, (SparkflyTokenProvider)account.Tokens);
         }
 

@@ -2,7 +2,7 @@ namespace Sparkfly.Auth.Handler;
 
 /// <summary>One account as a handler sees it: its settings, and who gives its tokens.</summary>
 /// <param name="name">The name that requests have for it.</param>
-/// <param name="registration">What it was registered as: its own name, or <see cref="AccountRegistration.OfSource"/>.</param>
+/// <param name="registration">What it was registered as: its own name, or <see cref="AccountRegistrations.OfSource"/>.</param>
 /// <param name="settings">Its settings; there are some already.</param>
 /// <param name="tokens">Gives its token provider, always the same.</param>
 internal sealed class SparkflyAccount(string name, string registration, CurrentSettings settings, Func<SparkflyAccount, ISparkflyTokenProvider> tokens)

@@ -5,28 +5,40 @@ using Microsoft.Extensions.Options;
 
 namespace Sparkfly.Auth.Handler;
 
-/// <summary>That an account of this name was registered with <c>AddSparkflyAuth</c>, or a source of accounts.</summary>
-internal sealed record AccountRegistration(string Name)
-{
-    /// <summary>The name that stands for all accounts of a source.</summary>
-    public const string OfSource = "*";
-}
-
 /// <summary>The accounts of one service provider, by name: the registered ones, and those that a source finds. Thread-safe.</summary>
-internal sealed class SparkflyAccounts(
-    IServiceProvider services,
-    IEnumerable<AccountRegistration> registrations,
-    IOptionsMonitor<SparkflyAuthOptions> monitor,
-    IOptionsFactory<SparkflyAuthOptions> factory,
-    IEnumerable<IOptionsChangeTokenSource<SparkflyAuthOptions>> changes,
-    ILoggerFactory loggerFactory) : IDisposable
+internal sealed class SparkflyAccounts : IDisposable
 {
-    private readonly HashSet<string> _registered = [.. registrations.Select(static r => r.Name).Where(static n => n != AccountRegistration.OfSource)];
-    private readonly SourcedAccounts? _sourced = services.GetService<SourcedAccounts>();
+    private readonly IServiceProvider _services;
+    private readonly IOptionsMonitor<SparkflyAuthOptions> _monitor;
+    private readonly IOptionsFactory<SparkflyAuthOptions> _factory;
+    private readonly ILookup<string, IOptionsChangeTokenSource<SparkflyAuthOptions>> _changes;
+    private readonly ILogger _logger;
+    private readonly HashSet<string> _registered;
+    private readonly SourcedAccounts? _sourced;
     private readonly ConcurrentDictionary<string, SparkflyAccount> _accounts = new();
-    private readonly List<AccountSettingsMonitor> _monitors = [];
     private readonly Lock _adding = new();
-    private readonly ILogger _logger = loggerFactory.CreateLogger(Log.Category);
+
+    // One subscription for all accounts, which may be many: each finds its monitor here.
+    private readonly ConcurrentDictionary<string, AccountSettingsMonitor> _monitors = new();
+    private readonly IDisposable? _subscription;
+
+    public SparkflyAccounts(
+        IServiceProvider services,
+        AccountRegistrations registrations,
+        IOptionsMonitor<SparkflyAuthOptions> monitor,
+        IOptionsFactory<SparkflyAuthOptions> factory,
+        IEnumerable<IOptionsChangeTokenSource<SparkflyAuthOptions>> changes,
+        ILoggerFactory loggerFactory)
+    {
+        _services = services;
+        _monitor = monitor;
+        _factory = factory;
+        _changes = changes.ToLookup(static c => c.Name ?? Options.DefaultName);
+        _logger = loggerFactory.CreateLogger(Log.Category);
+        _registered = registrations.Names;
+        _sourced = services.GetService<SourcedAccounts>();
+        _subscription = monitor.OnChange(OnChange);
+    }
 
     /// <summary>Gets a registered account.</summary>
     /// <exception cref="InvalidOperationException">No account of this name is registered.</exception>
@@ -56,9 +68,13 @@ internal sealed class SparkflyAccounts(
 
     public void Dispose()
     {
+        _subscription?.Dispose();
         lock (_adding)
         {
-            _monitors.ForEach(static m => m.Dispose());
+            foreach (AccountSettingsMonitor monitor in _monitors.Values)
+            {
+                monitor.Dispose();
+            }
         }
     }
 
@@ -67,14 +83,35 @@ internal sealed class SparkflyAccounts(
         // One monitor an account: it subscribes to changes for as long as the service provider lives.
         lock (_adding)
         {
-            return _accounts.GetOrAdd(name, n =>
+            if (_accounts.TryGetValue(name, out SparkflyAccount? added))
             {
-                var settings = new AccountSettingsMonitor(n, monitor, factory, changes, _logger);
-                _monitors.Add(settings);
-                return new SparkflyAccount(n, n, settings, a => a.Name.Length == 0
-                    ? services.GetRequiredService<ISparkflyTokenProvider>()
-                    : services.GetRequiredKeyedService<ISparkflyTokenProvider>(a.Name));
-            });
+                return added;
+            }
+
+            // In its place before it starts, so that no change in between is missed.
+            var settings = new AccountSettingsMonitor(name, _monitor, _factory, _changes[name], _logger);
+            _monitors[name] = settings;
+            try
+            {
+                settings.Start();
+            }
+            catch
+            {
+                _monitors.TryRemove(name, out _);
+                throw;
+            }
+
+            return _accounts[name] = new SparkflyAccount(name, name, settings, a => a.Name.Length == 0
+                ? _services.GetRequiredService<ISparkflyTokenProvider>()
+                : _services.GetRequiredKeyedService<ISparkflyTokenProvider>(a.Name));
+        }
+    }
+
+    private void OnChange(SparkflyAuthOptions options, string? name)
+    {
+        if (_monitors.TryGetValue(name ?? Options.DefaultName, out AccountSettingsMonitor? settings))
+        {
+            settings.OnChange();
         }
     }
 

@@ -19,7 +19,7 @@ internal sealed class SparkflyAuthClient(IHttpClientFactory factory, SparkflyMet
     private readonly ConcurrentDictionary<Uri, Uri> _atRoot = new();
 
     /// <summary>The name of the <see cref="HttpClient"/> that an account's token requests are made with.</summary>
-    /// <param name="registration">The account's name; of all accounts of a source, <see cref="AccountRegistration.OfSource"/>.</param>
+    /// <param name="registration">The account's name; of all accounts of a source, <see cref="AccountRegistrations.OfSource"/>.</param>
     public static string ClientName(string registration) =>
         registration.Length == 0 ? "Sparkfly.Auth.Handler" : $"Sparkfly.Auth.Handler:{registration}";
 

@@ -4,9 +4,9 @@ using Microsoft.Extensions.Logging;
 namespace Sparkfly.Auth.Handler;
 
 /// <summary>Has the last word on each pipeline: one handler of ours on a client, and the token request's own handler on its client.</summary>
-internal sealed class PipelineFilter(IEnumerable<AccountRegistration> registrations, ILoggerFactory loggerFactory) : IHttpMessageHandlerBuilderFilter
+internal sealed class PipelineFilter(AccountRegistrations registrations, ILoggerFactory loggerFactory) : IHttpMessageHandlerBuilderFilter
 {
-    private readonly HashSet<string> _authClients = [.. registrations.Select(static r => SparkflyAuthClient.ClientName(r.Name))];
+    private readonly HashSet<string> _authClients = [.. registrations.Names.Append(AccountRegistrations.OfSource).Select(SparkflyAuthClient.ClientName)];
 
     public Action<HttpMessageHandlerBuilder> Configure(Action<HttpMessageHandlerBuilder> next) => builder =>
     {

@@ -95,16 +95,17 @@ public static class SparkflyAuthServiceCollectionExtensions
         where TSource : class, ISparkflyAccountSource
     {
         ArgumentNullException.ThrowIfNull(services);
-        AddSparkflyAuthCore(services);
+        AccountRegistrations registrations = AddSparkflyAuthCore(services);
         services.AddScoped<ISparkflyAccountSource, TSource>();
-        if (services.AddOnce(new AccountRegistration(AccountRegistration.OfSource)))
+        if (!registrations.HasSource)
         {
-            AddAuthClient(services, AccountRegistration.OfSource);
+            registrations.HasSource = true;
+            AddAuthClient(services, AccountRegistrations.OfSource);
             services.AddSingleton(NewSourcedAccounts);
             AddDefaultHandler(services);
         }
 
-        return new SparkflyAuthBuilder(AccountRegistration.OfSource, services);
+        return new SparkflyAuthBuilder(AccountRegistrations.OfSource, services);
     }
 
     private static SparkflyAuthBuilder AddAccount(
@@ -112,15 +113,15 @@ public static class SparkflyAuthServiceCollectionExtensions
     {
         ArgumentNullException.ThrowIfNull(services);
         ArgumentNullException.ThrowIfNull(name);
-        if (name == AccountRegistration.OfSource)
+        if (name == AccountRegistrations.OfSource)
         {
             throw new ArgumentException($"The name \"{name}\" stands for all accounts of an {nameof(ISparkflyAccountSource)}.", nameof(name));
         }
 
-        AddSparkflyAuthCore(services);
+        AccountRegistrations registrations = AddSparkflyAuthCore(services);
         configure(services.AddOptions<SparkflyAuthOptions>(name));
 
-        if (services.AddOnce(new AccountRegistration(name)))
+        if (registrations.Names.Add(name))
         {
             AddTokenProvider(services, name);
             AddAuthClient(services, name);
@@ -161,7 +162,7 @@ public static class SparkflyAuthServiceCollectionExtensions
     private static SourcedAccounts NewSourcedAccounts(IServiceProvider services) => new(
         services.GetRequiredService<IServiceScopeFactory>(),
         services.GetServices<IValidateOptions<SparkflyAuthOptions>>(),
-        account => NewTokenProvider(services, account, AccountRegistration.OfSource),
+        account => NewTokenProvider(services, account, AccountRegistrations.OfSource),
         services.GetTime(),
         services.GetSparkflyLogger(),
         services.GetRequiredService<AccountTokensRegistry>().Disposing);
@@ -173,7 +174,7 @@ public static class SparkflyAuthServiceCollectionExtensions
         account,
         services.GetRequiredService<AccountTokensRegistry>(),
         services.GetRequiredService<SparkflyAuthClient>(),
-        services.GetServices<FleetRegistration>().Any(f => f.Registration == registration)
+        services.GetRequiredService<AccountRegistrations>().Shared.Contains(registration)
             ? new SharedTokens(account.Name, services.GetRequiredService<BoundedCache>(), services.GetTime(), services.GetSparkflyLogger())
             : null,
         services.GetRequiredService<IMemoryCache>(),
@@ -181,7 +182,7 @@ public static class SparkflyAuthServiceCollectionExtensions
         services.GetSparkflyLogger());
 
     /// <summary>What accounts and clients both stand on, in whichever order they are registered.</summary>
-    internal static void AddSparkflyAuthCore(this IServiceCollection services)
+    internal static AccountRegistrations AddSparkflyAuthCore(this IServiceCollection services)
     {
         services.AddHttpClient();
         services.AddMemoryCache();
@@ -198,12 +199,13 @@ public static class SparkflyAuthServiceCollectionExtensions
         services.TryAddEnumerable(ServiceDescriptor.Singleton<IValidateOptions<SparkflyAuthOptions>, SparkflyAuthOptionsValidator>());
         services.TryAddEnumerable(ServiceDescriptor.Singleton<IPostConfigureOptions<HttpClientFactoryOptions>, SecretHeaderRedaction>());
         services.TryAddEnumerable(ServiceDescriptor.Singleton<IHttpMessageHandlerBuilderFilter, PipelineFilter>());
+        return services.GetAccountRegistrations();
     }
 
     /// <summary>Shares the account's token through the distributed cache.</summary>
     internal static void AddFleet(this IServiceCollection services, string name)
     {
-        if (services.AddOnce(new FleetRegistration(name)))
+        if (services.GetAccountRegistrations().Shared.Add(name))
         {
             services.TryAddSingleton(static provider => new BoundedCache(GetDistributedCache(provider), provider.GetTime()));
             services.AddStartupCheck($"fleet {name}", static provider => provider.GetRequiredService<BoundedCache>());
@@ -226,17 +228,16 @@ public static class SparkflyAuthServiceCollectionExtensions
             provider.GetTime(),
             provider.GetSparkflyLogger())));
 
-    /// <summary>Adds a fact about the registration, unless it is there.</summary>
-    internal static bool AddOnce<TFact>(this IServiceCollection services, TFact fact)
-        where TFact : class
+    private static AccountRegistrations GetAccountRegistrations(this IServiceCollection services)
     {
-        if (services.Any(d => !d.IsKeyedService && fact.Equals(d.ImplementationInstance)))
+        if (services.FirstOrDefault(static d => d.ServiceType == typeof(AccountRegistrations)) is { } descriptor)
         {
-            return false;
+            return (AccountRegistrations)descriptor.ImplementationInstance!;
         }
 
-        services.AddSingleton(fact);
-        return true;
+        var registrations = new AccountRegistrations();
+        services.AddSingleton(registrations);
+        return registrations;
     }
 
     /// <summary>Runs a check when the host starts, beside the platform's own checks of options.</summary>
@@ -267,9 +268,6 @@ public static class SparkflyAuthServiceCollectionExtensions
 
     private static ILogger GetSparkflyLogger(this IServiceProvider services) =>
         services.GetRequiredService<ILoggerFactory>().CreateLogger(Log.Category);
-
-    /// <summary>That the account's token is shared.</summary>
-    private sealed record FleetRegistration(string Registration);
 
     /// <summary>Options without settings: what the platform validates at start is what we do when they are made.</summary>
     private sealed class StartupCheck;
