@@ -95,12 +95,16 @@ internal sealed record AccountSettings
     public override string ToString() => $"Sparkfly account at {Origin}";
 
     // A generated client has a method for the token request. PathAndQuery, since the transport needs it too and Uri keeps what it computed.
-    private bool IsAuthEndpoint(Uri uri) => IsAt(uri, _authPath) || IsAt(uri, _rootAuthPath);
+    private bool IsAuthEndpoint(Uri uri)
+    {
+        string path = uri.PathAndQuery;
+        return IsAt(path, _authPath) || IsAt(path, _rootAuthPath);
+    }
 
-    private static bool IsAt(Uri uri, string? authPath) =>
+    private static bool IsAt(string path, string? authPath) =>
         authPath is not null &&
-        uri.PathAndQuery.StartsWith(authPath, StringComparison.Ordinal) &&
-        (uri.PathAndQuery.Length == authPath.Length || uri.PathAndQuery[authPath.Length] == '?');
+        path.StartsWith(authPath, StringComparison.Ordinal) &&
+        (path.Length == authPath.Length || path[authPath.Length] == '?');
 
     // None of the parts can hold a line break, so joining them with one is unambiguous.
     private string DeriveAccountKey() =>

@@ -9,14 +9,16 @@ namespace Sparkfly.Auth.Handler.Benchmarks;
 
 /// <summary>Very many accounts in one process: memory for each, the time of a request among them, and whether a month leaves anything behind.</summary>
 /// <remarks>
-/// Named accounts are registered with <c>AddSparkflyAuth(name, …)</c>, and one client sends the requests of all of them, each of which names its
-/// account. The clock is fake, the service answers without a socket; so what a real primary handler holds for each account's token request, its
-/// connection above all, is not in the figures. In the month each account's token is renewed in the background every day, and each account's key
-/// is rotated once. Live bytes are counted after a full collection.
+/// The accounts are registered with <c>AddSparkflyAuth(name, …)</c>, or found by an <see cref="ISparkflyAccountSource"/>; one client sends the
+/// requests of all of them, each of which names its account. The clock is fake, the service answers without a socket; so what a real primary handler
+/// holds, its connections above all, is not in the figures. Live bytes are counted after a full collection.
 /// </remarks>
 internal static class Scale
 {
     private const int Days = 30;
+
+    // Each account's key is another one so many times in the month.
+    private const int Rotations = 3;
 
     public static async Task RunAsync(Run run)
     {
@@ -24,34 +26,68 @@ internal static class Scale
         var page = new Page(run, "scale", "Many accounts");
         page.Text(
             $"""
-            {Figures.Whole(count)} named accounts in one process, and one client that sends the requests of all of them. Bytes are what lives after a full
-            collection. The service answers without a socket, so what a real connection holds is not in them. In the simulated month each account's
-            token is renewed in the background every day ({Figures.Whole(count * Days)} renewals), and each account's key is rotated once.
+            {Figures.Whole(count)} accounts in one process, and one client that sends the requests of all of them. Bytes are what lives after a full
+            collection. The service answers without a socket, so what a real connection holds is not in them.
             """);
-
-        long empty = LiveBytes();
-        long begin = Stopwatch.GetTimestamp();
-        using var accounts = new Accounts(count);
-        double registration = Stopwatch.GetElapsedTime(begin).TotalSeconds;
-        long registered = LiveBytes();
-        begin = Stopwatch.GetTimestamp();
-        await accounts.SendForEachAsync().ConfigureAwait(false);
-        double firstRequests = Stopwatch.GetElapsedTime(begin).TotalSeconds;
-        long warm = LiveBytes();
-        page.Table(
-            ["", "bytes per account", "seconds for all"],
-            [
-                ["registered", Figures.Whole((double)(registered - empty) / count), Figures.OneDigit(registration)],
-                ["after the first request of each", Figures.Whole((double)(warm - empty) / count), Figures.OneDigit(firstRequests)],
-            ]);
-
-        Console.WriteLine($"Registered in {registration:F1} s, first requests in {firstRequests:F1} s.");
-        await WriteTimeAsync(run, page, accounts).ConfigureAwait(false);
-        await WriteMonthAsync(page, accounts, empty).ConfigureAwait(false);
+        await WriteSourcedAsync(run, page, count).ConfigureAwait(false);
+        await WriteRegisteredAsync(run, page, count).ConfigureAwait(false);
         page.Save();
     }
 
-    private static async Task WriteTimeAsync(Run run, Page page, Accounts accounts)
+    private static async Task WriteSourcedAsync(Run run, Page page, int count)
+    {
+        page.Text(
+            """
+            **Found by an `ISparkflyAccountSource`**, as an application with tenants has them. What an account costs comes with its first request. When
+            none of them has had a request for an hour the accounts are let go, and their tokens at the end of their use.
+            """);
+        long empty = LiveBytes();
+        using var accounts = new Accounts(count, isSourced: true);
+        long begin = Stopwatch.GetTimestamp();
+        await accounts.SendForEachAsync().ConfigureAwait(false);
+        string seconds = Figures.OneDigit(Stopwatch.GetElapsedTime(begin).TotalSeconds);
+        string warm = BytesPerAccount(empty, count);
+        string[][] times = await TimesAsync(run, accounts).ConfigureAwait(false);
+        await accounts.SendAfterAsync(TimeSpan.FromMinutes(61), tokensLeft: count).ConfigureAwait(false);
+        string outOfUse = BytesPerAccount(empty, count);
+        await accounts.SendAfterAsync(TimeSpan.FromDays(1), tokensLeft: 1).ConfigureAwait(false);
+        page.Table(
+            ["", "bytes per account", "seconds for all"],
+            [
+                ["after the first request of each", warm, seconds],
+                ["an hour out of use", outOfUse, ""],
+                ["a day out of use", BytesPerAccount(empty, count), ""],
+            ]);
+        page.Text("A request with the account's token at hand; the accounts come in a shuffled order, so that their memory is not at hand either.");
+        page.Table(["", "ns", "middle half"], times);
+    }
+
+    private static async Task WriteRegisteredAsync(Run run, Page page, int count)
+    {
+        page.Text(
+            """
+            **Registered by name.** Each has options and an HTTP client of its own, by name, which the platform finds by looking through those of all;
+            so the time for all of them grows with the square of their number. Thousands of accounts are better found by a source.
+            """);
+        long empty = LiveBytes();
+        long begin = Stopwatch.GetTimestamp();
+        using var accounts = new Accounts(count, isSourced: false);
+        double registration = Stopwatch.GetElapsedTime(begin).TotalSeconds;
+        string registered = BytesPerAccount(empty, count);
+        begin = Stopwatch.GetTimestamp();
+        await accounts.SendForEachAsync().ConfigureAwait(false);
+        double firstRequests = Stopwatch.GetElapsedTime(begin).TotalSeconds;
+        page.Table(
+            ["", "bytes per account", "seconds for all"],
+            [
+                ["registered", registered, Figures.OneDigit(registration)],
+                ["after the first request of each", BytesPerAccount(empty, count), Figures.OneDigit(firstRequests)],
+            ]);
+        page.Table(["a request with the token at hand", "ns", "middle half"], await TimesAsync(run, accounts).ConfigureAwait(false));
+        await WriteMonthAsync(page, accounts, empty).ConfigureAwait(false);
+    }
+
+    private static async Task<string[][]> TimesAsync(Run run, Accounts accounts)
     {
         Rounds[] measured = await Rounds.MeasureAsync(
             [
@@ -60,13 +96,15 @@ internal static class Scale
             ],
             run.Times(full: 20, quick: 2),
             TimeSpan.FromMilliseconds(run.Times(full: 250, quick: 50))).ConfigureAwait(false);
-        page.Text("A request with the account's token at hand; the accounts come in a shuffled order, so that their memory is not at hand either.");
-        page.Table(["", "ns", "middle half"], measured.Select(static m =>
-        {
-            double[] times = [.. m.Rates.Select(static r => 1e9 / r)];
-            (double low, double high) = (Rounds.Quantile(times, 0.25), Rounds.Quantile(times, 0.75));
-            return new[] { m.Load.Name, Figures.Whole(1e9 / m.Rate), $"{Figures.Whole(low)}–{Figures.Whole(high)}" };
-        }));
+        return
+        [
+            .. measured.Select(static m =>
+            {
+                double[] times = [.. m.Rates.Select(static r => 1e9 / r)];
+                (double low, double high) = (Rounds.Quantile(times, 0.25), Rounds.Quantile(times, 0.75));
+                return new[] { m.Load.Name, Figures.Whole(1e9 / m.Rate), $"{Figures.Whole(low)}–{Figures.Whole(high)}" };
+            }),
+        ];
     }
 
     private static async Task WriteMonthAsync(Page page, Accounts accounts, long empty)
@@ -77,7 +115,7 @@ internal static class Scale
         {
             if (day > 0)
             {
-                await accounts.LiveADayAsync(day - 1, Days).ConfigureAwait(false);
+                await accounts.LiveADayAsync(day - 1, Days / Rotations).ConfigureAwait(false);
             }
 
             if (day % 5 == 0)
@@ -88,10 +126,16 @@ internal static class Scale
             }
         }
 
-        page.Text("The month:");
+        page.Text(
+            $"""
+            A simulated month: each account's token is renewed in the background every day ({Figures.Whole(accounts.Count * Days)} renewals), and each
+            account's key is rotated {Rotations} times ({Figures.Whole(accounts.Count * Rotations)} rotations).
+            """);
         page.Table(["", "bytes per account", "token requests so far"], rows);
         page.Plot("month", new BarChart($"{Figures.Whole(accounts.Count)} accounts through a month", "live bytes per account", bars));
     }
+
+    private static string BytesPerAccount(long empty, int count) => Figures.Whole((double)(LiveBytes() - empty) / count);
 
     private static long LiveBytes()
     {
@@ -112,7 +156,7 @@ internal static class Scale
         private readonly ServiceProvider _services;
         private readonly HttpMessageInvoker _client;
 
-        public Accounts(int count)
+        public Accounts(int count, bool isSourced)
         {
             _names = [.. Enumerable.Range(0, count).Select(static i => $"tenant {i}")];
             _shuffled = [.. Enumerable.Range(0, count)];
@@ -123,17 +167,15 @@ internal static class Scale
             services.AddSingleton<TimeProvider>(_time);
             services.Configure<MemoryCacheOptions>(options => options.Clock = new CacheClock(_time));
             services.AddHttpClient("api").ConfigurePrimaryHttpMessageHandler(() => _sparkfly.Api).AddSparkflyAuthHandler(_names[0]);
-            foreach (KeyRotation key in _keys)
+            if (isSourced)
             {
                 services
-                    .AddSparkflyAuth(key.Name, options =>
-                    {
-                        options.BaseAddress = FakeSparkfly.BaseAddress;
-                        options.Identity = key.Name;
-                        options.Key = key.Current;
-                    })
+                    .AddSparkflyAccountSource<TenantSource>()
                     .ConfigureAuthClient(auth => auth.ConfigurePrimaryHttpMessageHandler(() => _sparkfly.Auth));
-                services.AddSingleton<IOptionsChangeTokenSource<SparkflyAuthOptions>>(key);
+            }
+            else
+            {
+                Register(services);
             }
 
             _services = services.BuildServiceProvider();
@@ -172,10 +214,27 @@ internal static class Scale
             return requests / elapsed.TotalSeconds;
         }
 
-        /// <summary>Rotates the keys of a part of the accounts, goes on to where all tokens are due, and lets them be renewed.</summary>
-        public async Task LiveADayAsync(int day, int days)
+        /// <summary>Lets time pass, sends one account's request, and waits until no more than this many tokens are in the cache.</summary>
+        public async Task SendAfterAsync(TimeSpan time, int tokensLeft)
         {
-            for (int i = day; i < _names.Length; i += days)
+            _time.Advance(time);
+            await SendAsync(_names[0]).ConfigureAwait(false);
+            var cache = (MemoryCache)_services.GetRequiredService<IMemoryCache>();
+            for (int i = 0; cache.Count > tokensLeft; i++)
+            {
+                // The cache looks for what is over in the background.
+                await Task.Delay(10).ConfigureAwait(false);
+                if (i > 1000)
+                {
+                    throw new InvalidOperationException($"{cache.Count} tokens are in the cache.");
+                }
+            }
+        }
+
+        /// <summary>Rotates the keys of a part of the accounts, goes on to where all tokens are due, and lets them be renewed.</summary>
+        public async Task LiveADayAsync(int day, int daysBetweenRotations)
+        {
+            for (int i = day % daysBetweenRotations; i < _names.Length; i += daysBetweenRotations)
             {
                 _keys[i].Rotate();
                 await SendAsync(_names[i]).ConfigureAwait(false);
@@ -203,6 +262,22 @@ internal static class Scale
             _services.Dispose();
         }
 
+        private void Register(ServiceCollection services)
+        {
+            foreach (KeyRotation key in _keys)
+            {
+                services
+                    .AddSparkflyAuth(key.Name, options =>
+                    {
+                        options.BaseAddress = FakeSparkfly.BaseAddress;
+                        options.Identity = key.Name;
+                        options.Key = key.Current;
+                    })
+                    .ConfigureAuthClient(auth => auth.ConfigurePrimaryHttpMessageHandler(() => _sparkfly.Auth));
+                services.AddSingleton<IOptionsChangeTokenSource<SparkflyAuthOptions>>(key);
+            }
+        }
+
         private async Task SendAsync(string account)
         {
             using var request = new HttpRequestMessage(HttpMethod.Get, FakeSparkfly.Offers);
@@ -210,6 +285,13 @@ internal static class Scale
             using HttpResponseMessage response = await _client.SendAsync(request, CancellationToken.None).ConfigureAwait(false);
             response.EnsureSuccessStatusCode();
         }
+    }
+
+    /// <summary>Knows every tenant.</summary>
+    private sealed class TenantSource : ISparkflyAccountSource
+    {
+        public ValueTask<SparkflyAuthOptions?> FindAsync(string name, CancellationToken cancellationToken) =>
+            new(new SparkflyAuthOptions { BaseAddress = FakeSparkfly.BaseAddress, Identity = name, Key = "key" });
     }
 
     /// <summary>One account's key, and who is told when it is another one.</summary>
