@@ -171,6 +171,27 @@ public class BodyReplayTests
         Assert.That(server.TokenRequests, Is.EqualTo(2));
     }
 
+    /// <summary>Rule 4.4, where a handler below puts another body in the place of the one it is given.</summary>
+    [Test]
+    public async Task A_handler_that_wraps_the_body_wraps_the_callers_own_each_time([Values] bool isAsync)
+    {
+        await using StandInServer server = await Sparkfly.StartAsync();
+        var uploads = Uploads.At(server);
+        await using TestApp app = await WarmAppAsync(server, client: b => b.AddHttpMessageHandler(static () => new InlineHandler(static async (request, send) =>
+        {
+            request.Content = new StringContent($"<envelope>{await request.Content!.ReadAsStringAsync()}</envelope>");
+            return await send(request);
+        })));
+        using HttpClient client = app.Client();
+        using var request = new HttpRequestMessage(HttpMethod.Post, "offers") { Content = new StringContent("letter") };
+
+        server.RevokeTokens();
+        using HttpResponseMessage response = await client.SendAsync(request, isAsync);
+
+        Assert.That(response.StatusCode, Is.EqualTo(HttpStatusCode.OK));
+        Assert.That(uploads.All.Select(u => u.Sha256), Is.EqualTo(Enumerable.Repeat(Upload.Digest("<envelope>letter</envelope>"u8), 2)));
+    }
+
     /// <summary>Rule 4.4, where a handler below sends the body twice at one time (hedging).</summary>
     [Test]
     public async Task A_body_that_is_read_twice_at_one_time_is_never_sent_again_by_halves()

@@ -1,5 +1,6 @@
 using System.Collections.Concurrent;
 using System.Net;
+using Microsoft.AspNetCore.Http;
 using SparkflyStandIn;
 
 namespace Sparkfly.Auth.Handler.Tests;
@@ -171,6 +172,38 @@ public class PrimaryHandlerTests
         Assert.That(unknown.Requests, Is.EqualTo(requests), "refused before it was asked");
         using HttpResponseMessage foreign = await client.GetAs(sending, other.Address);
         Assert.That(other.Requests[^1].Token, Is.Null);
+    }
+
+    [Test]
+    public async Task An_unknown_primary_handler_that_follows_a_redirect_of_the_second_send_is_found_out_too([Values] Sending sending)
+    {
+        await using StandInServer sparkfly = await Sparkfly.StartAsync();
+        await using RecordingServer other = await RecordingServer.StartAsync();
+        int calls = 0;
+        sparkfly.OnApiRequest = context =>
+        {
+            if (Interlocked.Increment(ref calls) == 1)
+            {
+                context.Response.StatusCode = StatusCodes.Status401Unauthorized;
+            }
+            else
+            {
+                context.Response.Redirect(other.Address.AbsoluteUri);
+            }
+
+            return Task.FromResult(true);
+        };
+        using var unknown = new UnknownFollowingHandler();
+        await using TestApp app = sparkfly.App(client: client => client.ConfigurePrimaryHttpMessageHandler(() => unknown));
+        using HttpClient client = app.Client();
+
+        using HttpResponseMessage leaked = await client.GetAs(sending, "offers");
+
+        Assert.That((leaked.StatusCode, sparkfly.TokenRequests, other.Requests.Count), Is.EqualTo((HttpStatusCode.OK, 2, 1)));
+        Assert.That(
+            async () => (await client.GetAs(sending, "offers")).Dispose(),
+            Throws.InvalidOperationException.With.Message.Contains(nameof(UnknownFollowingHandler)));
+        Assert.That(other.Requests, Has.Count.EqualTo(1));
     }
 
     [Test]
