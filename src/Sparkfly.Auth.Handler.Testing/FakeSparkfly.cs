@@ -471,7 +471,7 @@ public sealed class FakeSparkfly
     private bool IsAccepted_NeedsLock(string identity, string key) =>
         !_rejected.Contains(identity) && (_accepted.Count == 0 || (_accepted.TryGetValue(identity, out string? accepted) && accepted == key));
 
-    private bool IsGood(string? token, TimeProvider time)
+    internal bool IsGood(string? token, TimeProvider time)
     {
         lock (_lock)
         {
