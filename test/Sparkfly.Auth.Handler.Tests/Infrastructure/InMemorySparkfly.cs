@@ -35,7 +35,7 @@ internal sealed class InMemorySparkfly
             _fake.Answer(method, "/**", HttpStatusCode.OK);
         }
 
-        // Whatever it is, the sweep knows it by its beginning: tests may take very many.
+        // All tokens have one beginning, and the sweep looks for that: some tests take very many.
         _fake.Answer(HttpMethod.Post, "auth", _ => NewToken());
         _fake.Answer(HttpMethod.Post, "/auth", _ => NewToken());
     }
