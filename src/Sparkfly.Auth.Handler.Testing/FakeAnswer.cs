@@ -4,10 +4,16 @@ namespace Sparkfly.Auth.Handler.Testing;
 internal sealed class FakeAnswer(
     HttpMethod method, string address, Func<FakeSparkflyRequest, CancellationToken, Task<HttpResponseMessage>> answer, int? times)
 {
+    private const string OneSegment = "*";
+    private const string AnySegments = "**";
+
     private readonly Uri _address = IsAbsolute(address) ? new Uri(address, UriKind.Absolute) : new Uri(address, UriKind.Relative);
     private int? _left = times;
 
     public Func<FakeSparkflyRequest, CancellationToken, Task<HttpResponseMessage>> Answer => answer;
+
+    /// <summary>Whether it may be for addresses that nobody had in mind, the token request's among them.</summary>
+    public bool HasWildcard { get; } = address.Split('?')[0].Split('/').Any(static s => s is OneSegment or AnySegments);
 
     /// <param name="requested">The request's method.</param>
     /// <param name="requestUri">Its absolute address.</param>
@@ -27,8 +33,29 @@ internal sealed class FakeAnswer(
     /// <summary>Uses it once.</summary>
     public void Take() => _left--;
 
-    private static bool HasSegments(string[] actual, string[] expected) =>
-        actual.Length == expected.Length && actual.Zip(expected).All(static p => p.Second == "*" || p.First == p.Second);
+    private static bool HasSegments(ReadOnlySpan<string> actual, ReadOnlySpan<string> expected)
+    {
+        if (expected[^1] == AnySegments)
+        {
+            expected = expected[..^1];
+            actual = actual[..Math.Min(actual.Length, expected.Length)];
+        }
+
+        if (actual.Length != expected.Length)
+        {
+            return false;
+        }
+
+        for (int i = 0; i < actual.Length; i++)
+        {
+            if (expected[i] != OneSegment && expected[i] != actual[i])
+            {
+                return false;
+            }
+        }
+
+        return true;
+    }
 
     // Not by Uri itself, for which a path from the root is a file's address on some systems.
     private static bool IsAbsolute(string address) =>

@@ -1,5 +1,6 @@
 using System.Globalization;
 using System.Net;
+using System.Net.Http.Headers;
 using System.Security.Cryptography;
 using System.Text;
 using System.Text.Json;
@@ -122,7 +123,8 @@ public sealed class FakeSparkfly
     /// <remarks>
     /// <para>
     /// Of several answers that fit a request the one that was given last holds. A request without a good token is answered with 401 before any
-    /// answer is looked for, and one that no answer fits with 404. An answer for <c>POST auth</c> stands in for a token.
+    /// answer is looked for, and one that no answer fits with 404. An answer for <c>POST auth</c> stands in for a token; one that it gives, in the
+    /// header <c>X-Auth-Token</c>, is as good as the fake's own.
     /// </para>
     /// <para>
     /// An endpoint that refuses every token: <c>sparkfly.Answer(HttpMethod.Get, "offers", HttpStatusCode.Unauthorized)</c>.
@@ -131,8 +133,8 @@ public sealed class FakeSparkfly
     /// <param name="method">The method.</param>
     /// <param name="address">
     /// The address as the client writes it: relative to the account's base address (<c>offers</c>), from the root of the host
-    /// (<c>/v1.0/offers</c>) or absolute. <c>*</c> stands for one segment of the path, <c>members/*</c>. Where it has a query, the request must have
-    /// the same; else the query is not looked at.
+    /// (<c>/v1.0/offers</c>) or absolute. <c>*</c> stands for one segment of the path, <c>members/*</c>, and <c>**</c> at its end for any number
+    /// of them; neither stands for the token request. Where it has a query, the request must have the same; else the query is not looked at.
     /// </param>
     /// <param name="json">The body.</param>
     /// <param name="status">The status.</param>
@@ -328,7 +330,7 @@ public sealed class FakeSparkfly
         lock (_lock)
         {
             Uri? baseAddress = BaseOf_NeedsLock(message);
-            return baseAddress is null && Find_NeedsLock(message, null) is null ? otherHosts : null;
+            return baseAddress is null && Find_NeedsLock(message, null, isTokenRequest: false) is null ? otherHosts : null;
         }
     }
 
@@ -384,9 +386,11 @@ public sealed class FakeSparkfly
             await changed.WaitAsync(cancellationToken).ConfigureAwait(false);
         }
 
-        if (TakeAnswer(message, baseAddress) is { } given)
+        if (TakeAnswer(message, baseAddress, isTokenRequest: true) is { } given)
         {
-            return await given.Answer(request, cancellationToken).ConfigureAwait(false);
+            HttpResponseMessage response = await given.Answer(request, cancellationToken).ConfigureAwait(false);
+            NoteToken(response, message, time);
+            return response;
         }
 
         return request.Method != HttpMethod.Post ? Error(HttpStatusCode.MethodNotAllowed, "Method not allowed")
@@ -402,7 +406,7 @@ public sealed class FakeSparkfly
             return Error(HttpStatusCode.Unauthorized, "Invalid authentication token");
         }
 
-        if (TakeAnswer(message, baseAddress) is { } answer)
+        if (TakeAnswer(message, baseAddress, isTokenRequest: false) is { } answer)
         {
             return await answer.Answer(request, cancellationToken).ConfigureAwait(false);
         }
@@ -452,10 +456,22 @@ public sealed class FakeSparkfly
         }
     }
 
+    /// <summary>A token that the test's own answer gives out is one like any other.</summary>
+    private void NoteToken(HttpResponseMessage response, HttpRequestMessage message, TimeProvider time)
+    {
+        if (response.IsSuccessStatusCode && response.Headers.NonValidated.TryGetValues(Wire.Token, out HeaderStringValues token))
+        {
+            lock (_lock)
+            {
+                _tokens[token.ToString()] = new IssuedToken(message.Header(Wire.Identity), time.GetUtcNow());
+            }
+        }
+    }
+
     private bool IsAccepted_NeedsLock(string identity, string key) =>
         !_rejected.Contains(identity) && (_accepted.Count == 0 || (_accepted.TryGetValue(identity, out string? accepted) && accepted == key));
 
-    private bool IsGood(string? token, TimeProvider time)
+    internal bool IsGood(string? token, TimeProvider time)
     {
         lock (_lock)
         {
@@ -476,18 +492,18 @@ public sealed class FakeSparkfly
         }
     }
 
-    private FakeAnswer? TakeAnswer(HttpRequestMessage message, Uri? baseAddress)
+    private FakeAnswer? TakeAnswer(HttpRequestMessage message, Uri? baseAddress, bool isTokenRequest)
     {
         lock (_lock)
         {
-            FakeAnswer? answer = Find_NeedsLock(message, baseAddress);
+            FakeAnswer? answer = Find_NeedsLock(message, baseAddress, isTokenRequest);
             answer?.Take();
             return answer;
         }
     }
 
-    private FakeAnswer? Find_NeedsLock(HttpRequestMessage message, Uri? baseAddress) =>
-        _answers.FindLast(a => a.Matches(message.Method, message.RequestUri!, baseAddress));
+    private FakeAnswer? Find_NeedsLock(HttpRequestMessage message, Uri? baseAddress, bool isTokenRequest) =>
+        _answers.FindLast(a => !(isTokenRequest && a.HasWildcard) && a.Matches(message.Method, message.RequestUri!, baseAddress));
 
     private void Meet(int? times, Func<HttpResponseMessage>? answer)
     {
@@ -574,9 +590,9 @@ public sealed class FakeSparkfly
 
     private static TaskCompletionSource NewSignal() => new(TaskCreationOptions.RunContinuationsAsynchronously);
 
-    private sealed class IssuedToken(string identity, DateTimeOffset at)
+    private sealed class IssuedToken(string? identity, DateTimeOffset at)
     {
-        public string Identity => identity;
+        public string? Identity => identity;
 
         public DateTimeOffset At => at;
 

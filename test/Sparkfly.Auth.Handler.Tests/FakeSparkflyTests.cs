@@ -206,6 +206,16 @@ public class FakeSparkflyTests
     [TestCase("members/*", "members", false)]
     [TestCase("members/*", "members/17/offers", false)]
     [TestCase("members/*/offers", "members/17/offers", true)]
+    [TestCase("members/**", "members/17/offers", true)]
+    [TestCase("members/**", "members/17", true)]
+    [TestCase("members/**", "members", true)]
+    [TestCase("members/**", "stores/17", false)]
+    [TestCase("members/17/**", "members", false)]
+    [TestCase("members/*/offers/**", "members/17/offers/3?store=3", true)]
+    [TestCase("members/**?store=3", "members/17?store=4", false)]
+    [TestCase("**", "members/17/offers", true)]
+    [TestCase("**", "/v2.0/offers", false)]
+    [TestCase("/**", "/v2.0/offers", true)]
     [TestCase("members/jo@example.com", "members/jo@example.com", true)]
     [TestCase("stores/Köln", "stores/K%C3%B6ln", true)]
     [TestCase("Offers", "offers", false)]
@@ -379,6 +389,50 @@ public class FakeSparkflyTests
 
         Assert.That(tokenless.Headers.Contains("X-Auth-Token"), Is.False);
         Assert.That(regular.Headers.Contains("X-Auth-Token"));
+    }
+
+    [Test]
+    public async Task A_token_that_an_answer_gives_out_is_as_good_as_the_fakes_own()
+    {
+        string token = SecretSweep.NewSecret("token");
+        _sparkfly.Answer(HttpMethod.Post, "auth", request => WithToken(HttpStatusCode.OK, token));
+        using HttpResponseMessage response = await AskForTokenAsync("17", "key");
+
+        HttpStatusCode fresh = await StatusAsync(token);
+        string? identity = _sparkfly.Requests.Single().Identity;
+        _sparkfly.RevokeTokens("17");
+        HttpStatusCode revoked = await StatusAsync(token);
+        (await AskForTokenAsync("17", "key")).Dispose();
+        HttpStatusCode givenOutAgain = await StatusAsync(token);
+        _time.Advance(TimeSpan.FromDays(1));
+        HttpStatusCode old = await StatusAsync(token);
+
+        Assert.That((int[])[(int)fresh, (int)revoked, (int)givenOutAgain, (int)old], Is.EqualTo((int[])[404, 401, 404, 401]));
+        Assert.That(identity, Is.EqualTo("17"));
+    }
+
+    [Test]
+    public async Task A_failure_gives_no_token_out_whatever_its_headers_say()
+    {
+        string token = SecretSweep.NewSecret("token");
+        _sparkfly.Answer(HttpMethod.Post, "auth", request => WithToken(HttpStatusCode.BadGateway, token));
+        (await AskForTokenAsync("17", "key")).Dispose();
+
+        Assert.That(await StatusAsync(token), Is.EqualTo(HttpStatusCode.Unauthorized));
+    }
+
+    [TestCase("*")]
+    [TestCase("**")]
+    [TestCase("/v1.0/*")]
+    [TestCase("https://api-staging.sparkfly.com/**")]
+    public async Task An_answer_for_any_address_is_none_for_the_token_request(string address)
+    {
+        _sparkfly.Answer(HttpMethod.Post, address, HttpStatusCode.Accepted);
+        using HttpClient client = _sparkfly.CreateClient();
+
+        using HttpResponseMessage response = await client.PostAsync("members", null);
+
+        Assert.That(response.StatusCode, Is.EqualTo(HttpStatusCode.Accepted));
     }
 
     [Test]
@@ -570,6 +624,8 @@ public class FakeSparkflyTests
 
         return [.. good];
     }
+
+    private static HttpResponseMessage WithToken(HttpStatusCode status, string token) => new(status) { Headers = { { "X-Auth-Token", token } } };
 
     private static string TokenOf(HttpResponseMessage response) => SecretSweep.Secret(Raw(response, "X-Auth-Token"));
 

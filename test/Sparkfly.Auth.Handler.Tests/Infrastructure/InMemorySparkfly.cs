@@ -1,31 +1,43 @@
-using System.Collections.Concurrent;
 using System.Globalization;
 using System.Net;
 using Microsoft.Extensions.Configuration;
 using Microsoft.Extensions.Logging;
+using Sparkfly.Auth.Handler.Testing;
 
 namespace Sparkfly.Auth.Handler.Tests;
 
 /// <summary>
-/// A Sparkfly without sockets, for tests that hold, fail or count its answers: it stands in the place of the primary handlers, and the
-/// settings of its account are configuration that can be reloaded.
+/// A <see cref="FakeSparkfly"/> for tests that want more than applications' tests do: to look at the very messages and to answer before the fake
+/// does, or when they were given up. It stands in the place of the primary handlers, and the settings of its account are configuration that can
+/// be reloaded.
 /// </summary>
 internal sealed class InMemorySparkfly
 {
+    private const string BaseAddress = "https://sparkfly.test/v1.0";
+
     private readonly string _tokenPrefix = SecretSweep.NewSecret("token");
-    private readonly ConcurrentDictionary<string, bool> _good = new();
+    private readonly FakeSparkfly _fake = new();
     private int _issued;
 
     public InMemorySparkfly()
     {
         Settings = new ConfigurationBuilder().AddInMemoryCollection(new Dictionary<string, string?>
         {
-            ["BaseAddress"] = "https://sparkfly.test/v1.0",
+            ["BaseAddress"] = BaseAddress,
             ["Identity"] = Identity,
             ["Key"] = SecretSweep.NewSecret("key"),
         }).Build();
         Auth = new Handler(AnswerTokenRequestAsync);
         Api = new Handler(AnswerApiRequestAsync);
+        Regular = new HttpMessageInvoker(_fake.CreateHandler(new Uri(BaseAddress)));
+        foreach (HttpMethod method in (HttpMethod[])[HttpMethod.Delete, HttpMethod.Put, HttpMethod.Post, HttpMethod.Get])
+        {
+            _fake.Answer(method, "/**", HttpStatusCode.OK);
+        }
+
+        // All tokens have one beginning, and the sweep looks for that: some tests take very many.
+        _fake.Answer(HttpMethod.Post, "auth", _ => NewToken());
+        _fake.Answer(HttpMethod.Post, "/auth", _ => NewToken());
     }
 
     public string Identity { get; } = SecretSweep.NewSecret("identity");
@@ -35,6 +47,8 @@ internal sealed class InMemorySparkfly
     public HttpMessageHandler Auth { get; }
 
     public HttpMessageHandler Api { get; }
+
+    private HttpMessageInvoker Regular { get; }
 
     /// <summary>The token requests that have come.</summary>
     public Counter TokenRequests { get; } = new();
@@ -62,17 +76,15 @@ internal sealed class InMemorySparkfly
         return response;
     }
 
-    public void Revoke() => _good.Clear();
+    public void Revoke() => _fake.RevokeTokens();
 
-    public bool IsGood(string? token) => token is not null && _good.ContainsKey(token);
+    public bool IsGood(string? token) => _fake.IsGood(token, TimeProvider.System);
 
+    /// <summary>The regular answer to a token request.</summary>
     public HttpResponseMessage Token()
     {
-        string token = $"{_tokenPrefix}-{Interlocked.Increment(ref _issued).ToString(CultureInfo.InvariantCulture)}";
-        _good[token] = true;
-        var response = new HttpResponseMessage(HttpStatusCode.NoContent);
-        response.Headers.Add("X-Auth-Token", token);
-        return response;
+        using var request = new HttpRequestMessage(HttpMethod.Post, $"{BaseAddress}/auth");
+        return Regular.Send(request, CancellationToken.None);
     }
 
     /// <summary>Makes every token request fail with this status.</summary>
@@ -136,14 +148,22 @@ internal sealed class InMemorySparkfly
     private async Task<HttpResponseMessage> AnswerTokenRequestAsync(HttpRequestMessage request, CancellationToken cancellationToken)
     {
         TokenRequests.Increment();
-        return OnTokenRequest is { } hook && await hook(request, cancellationToken) is { } response ? response : Token();
+        return OnTokenRequest is { } hook && await hook(request, cancellationToken) is { } response ? response : await AnswerAsync(request);
     }
 
     private async Task<HttpResponseMessage> AnswerApiRequestAsync(HttpRequestMessage request, CancellationToken cancellationToken)
     {
         ApiRequests.Increment();
-        return OnApiRequest is { } hook && await hook(request, cancellationToken) is { } response ? response
-            : Status(IsGood(TokenOf(request)) ? HttpStatusCode.OK : HttpStatusCode.Unauthorized);
+        return OnApiRequest is { } hook && await hook(request, cancellationToken) is { } response ? response : await AnswerAsync(request);
+    }
+
+    // At once, and so to the end: a request that was given up while a test held it is answered as well.
+    private Task<HttpResponseMessage> AnswerAsync(HttpRequestMessage request) => Regular.SendAsync(request, CancellationToken.None);
+
+    private HttpResponseMessage NewToken()
+    {
+        string token = $"{_tokenPrefix}-{Interlocked.Increment(ref _issued).ToString(CultureInfo.InvariantCulture)}";
+        return new HttpResponseMessage(HttpStatusCode.NoContent) { Headers = { { "X-Auth-Token", token } } };
     }
 
     private sealed class Handler(Func<HttpRequestMessage, CancellationToken, Task<HttpResponseMessage>> answer) : HttpMessageHandler
