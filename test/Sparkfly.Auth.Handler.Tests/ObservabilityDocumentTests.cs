@@ -1,11 +1,15 @@
+using System.Diagnostics;
 using System.Diagnostics.Metrics;
+using System.Net;
 using System.Reflection;
+using System.Text.RegularExpressions;
+using Microsoft.Extensions.Diagnostics.Metrics.Testing;
 using Microsoft.Extensions.Logging;
 
 namespace Sparkfly.Auth.Handler.Tests;
 
 /// <summary>docs/observability.md tells what there is to see.</summary>
-public class ObservabilityDocumentTests
+public partial class ObservabilityDocumentTests
 {
     private static readonly string[] s_page = Document.Lines("docs/observability.md");
 
@@ -45,6 +49,83 @@ public class ObservabilityDocumentTests
         Assert.That(listed, Is.EquivalentTo(measured));
     }
 
+    [Test]
+    public async Task The_page_has_every_tag_of_the_instruments_with_every_value_and_no_other()
+    {
+        var sparkfly = new InMemorySparkfly();
+        await using TestApp app = sparkfly.App();
+        var meters = app.Services.GetRequiredService<IMeterFactory>();
+        using var durations = new MetricCollector<double>(meters, SparkflyMetrics.MeterName, SparkflyMetrics.TokenRequestDuration);
+        using var answers = new MetricCollector<long>(meters, SparkflyMetrics.MeterName, SparkflyMetrics.Unauthorized);
+        using HttpClient client = app.Client();
+
+        // Out of each other's backoffs and intervals.
+        await FailsAsync(HttpStatusCode.ServiceUnavailable);
+        await FailsAsync(HttpStatusCode.Unauthorized);
+        sparkfly.Recover();
+        await app.Tokens.GetTokenAsync();
+        sparkfly.OnApiRequest = static (_, _) => Task.FromResult<HttpResponseMessage?>(InMemorySparkfly.Status(HttpStatusCode.Unauthorized));
+        (await client.GetAsync("offers")).Dispose();
+
+        string[] measured =
+        [
+            .. durations.GetMeasurementSnapshot().SelectMany(static m => m.Tags).Select(static t => $"{SparkflyMetrics.TokenRequestDuration}: {t.Key} {t.Value}"),
+            .. answers.GetMeasurementSnapshot().SelectMany(static m => m.Tags).Select(static t => $"{SparkflyMetrics.Unauthorized}: {t.Key} {t.Value}"),
+        ];
+        string[] listed = [.. Rows(after: "## Metrics")
+            .Select(static row => row.Split('|', StringSplitOptions.TrimEntries))
+            .Where(static cells => cells[1].StartsWith("`sparkfly.", StringComparison.Ordinal))
+            .SelectMany(static cells => TagValue().Matches(cells[4]).Select(m => $"{cells[1]}: {cells[3]} {m.Groups[1].Value}".Replace("`", "")))];
+        Assert.That(listed, Is.EquivalentTo(measured.Distinct()));
+
+        async Task FailsAsync(HttpStatusCode status)
+        {
+            sparkfly.Fail(status);
+            await Thrown.By<SparkflyAuthenticationException>(() => app.Tokens.GetTokenAsync().AsTask());
+            app.Time.Advance(TimeSpan.FromHours(1));
+        }
+    }
+
+    [Test]
+    public async Task The_page_has_the_activity_by_name_kind_and_tag()
+    {
+        await using TestApp app = new InMemorySparkfly().App();
+        using Activity caller = new Activity("caller") { ActivityTraceFlags = ActivityTraceFlags.Recorded }.Start();
+        var ended = new TaskCompletionSource<Activity>(TaskCreationOptions.RunContinuationsAsynchronously);
+        using var listener = new ActivityListener
+        {
+            ShouldListenTo = static source => source.Name == Telemetry.SourceName,
+            Sample = (ref ActivityCreationOptions<ActivityContext> options) =>
+                options.Parent.TraceId == caller.TraceId ? ActivitySamplingResult.AllData : ActivitySamplingResult.None,
+            ActivityStopped = activity => _ = activity.TraceId == caller.TraceId && ended.TrySetResult(activity),
+        };
+        ActivitySource.AddActivityListener(listener);
+        await app.Tokens.GetTokenAsync();
+
+        Activity activity = await ended.Task.WaitAsync(TestApp.Patience);
+        string tag = activity.TagObjects.Single().Key;
+        Assert.That(
+            Rows(after: "## Traces").Single(),
+            Does.StartWith($"| `{activity.OperationName}` | {activity.Kind.ToString().ToLowerInvariant()} | `{tag}`"));
+    }
+
+    /// <summary>In the words, commands and code of all pages, and in the samples.</summary>
+    [TestCase("^Meter `([^`]+)`", SparkflyMetrics.MeterName)]
+    [TestCase(@"dotnet-counters .*--counters (\S+)", SparkflyMetrics.MeterName)]
+    [TestCase(@"\.AddMeter\(""([^""]+)""\)", SparkflyMetrics.MeterName)]
+    [TestCase("^`ActivitySource` `([^`]+)`", Telemetry.SourceName)]
+    [TestCase(@"\.AddSource\(""([^""]+)""\)", Telemetry.SourceName)]
+    [TestCase("^Category `([^`]+)`", Log.Category)]
+    public void Where_a_page_or_a_sample_listens_to_the_package_it_names_it_rightly(string place, string name)
+    {
+        string[] named = [.. Markdown.Pages
+            .Concat(Directory.EnumerateFiles(Path.Combine(Document.Root, "docs", "samples"), "*.cs", SearchOption.AllDirectories))
+            .SelectMany(Document.Lines)
+            .SelectMany(line => Regex.Matches(line, place).Select(static m => m.Groups[1].Value))];
+
+        Assert.That(named, Is.Not.Empty.And.All.EqualTo(name));
+    }
+
     /// <summary>The rows of the section's tables, without their heads.</summary>
     private static IEnumerable<string> Rows(string after) => s_page
         .SkipWhile(line => line != after)
@@ -53,4 +134,8 @@ public class ObservabilityDocumentTests
         .Where(static line => line.StartsWith('|'))
         .SkipWhile(static line => !line.StartsWith("|---", StringComparison.Ordinal))
         .Skip(1);
+
+    /// <summary>A value of the tag, with what it means after it.</summary>
+    [GeneratedRegex(@"`(\w+)`:")]
+    private static partial Regex TagValue();
 }

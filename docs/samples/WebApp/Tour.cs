@@ -35,5 +35,6 @@ internal sealed class Tour(FakeSparkfly sparkfly)
     {
         using HttpResponseMessage response = await browser.GetAsync(path);
         Console.WriteLine($"GET /{path,-10} {(int)response.StatusCode} {await response.Content.ReadAsStringAsync()}");
+        response.EnsureSuccessStatusCode();
     }
 }
