@@ -22,6 +22,9 @@ internal sealed class SparkflyAccount(string name, string registration, CurrentS
     /// <summary>The application may have put its own provider in place; asked for late, since ours asks for the account.</summary>
     public ISparkflyTokenProvider Tokens => _tokens ??= tokens(this);
 
+    /// <summary>What messages call an account.</summary>
+    public static string Label(string name) => name.Length == 0 ? "Sparkfly" : $"Sparkfly account '{name}'";
+
     /// <summary>True once: a misconfigured base address is worth one warning, not one a request.</summary>
     public bool TakeWarningOfSparkflyHost() => Interlocked.Exchange(ref _hasWarnedOfSparkflyHost, 1) == 0;
 

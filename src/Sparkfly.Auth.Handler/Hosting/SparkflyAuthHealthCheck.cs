@@ -16,9 +16,9 @@ internal sealed class SparkflyAuthHealthCheck(SparkflyAccounts accounts, string 
             SparkflyToken token = await tokens.GetTokenAsync(cancellationToken).ConfigureAwait(false);
             data["usedUntil"] = token.ExpiresAt;
             return TroubleOf(tokens, data) is not { } trouble
-                ? HealthCheckResult.Healthy($"{Label()} has a token, which is used until {token.ExpiresAt:u}.", data)
+                ? HealthCheckResult.Healthy($"{SparkflyAccount.Label(account)} has a token, which is used until {token.ExpiresAt:u}.", data)
                 : HealthCheckResult.Degraded(
-                    $"{Label()} has a token, which is used until {token.ExpiresAt:u}, but renewing it fails since {trouble.FailingSince:u}: " +
+                    $"{SparkflyAccount.Label(account)} has a token, which is used until {token.ExpiresAt:u}, but renewing it fails since {trouble.FailingSince:u}: " +
                     $"{trouble.Reason.Message} The next token request is made from {trouble.RetryAt:u} on.",
                     data: data);
         }
@@ -49,6 +49,4 @@ internal sealed class SparkflyAuthHealthCheck(SparkflyAccounts accounts, string 
 
         return trouble;
     }
-
-    private string Label() => account.Length == 0 ? "Sparkfly" : $"Sparkfly account '{account}'";
 }

@@ -53,7 +53,7 @@ internal sealed class WarmUpService(
         try
         {
             await Bounded.RunAsync(
-                $"Sparkfly account '{account}' had no token within {warmUp.Timeout:c}, for which the start of the host waits. The token request goes on.",
+                $"{SparkflyAccount.Label(account)} had no token within {warmUp.Timeout:c}, for which the start of the host waits. The token request goes on.",
                 bound => accounts.Get(account).Tokens.GetTokenAsync(bound).AsTask(),
                 warmUp.Timeout ?? Timeout.InfiniteTimeSpan,
                 time,

@@ -257,7 +257,9 @@ internal sealed class SparkflyTokenProvider(
     }
 
     private SparkflyAuthenticationException NoToken(Backoff failure) =>
-        new($"{Label()}No token: {failure.Reason.Message} The next token request is made from {failure.RetryAt:u} on; until then calls fail at once.",
+        new(
+            $"{SparkflyAccount.Label(account.Name)}: No token: {failure.Reason.Message} " +
+            $"The next token request is made from {failure.RetryAt:u} on; until then calls fail at once.",
             failure.Reason.Cause)
         {
             AuthStatusCode = failure.Reason.Status,
@@ -267,8 +269,6 @@ internal sealed class SparkflyTokenProvider(
 
     private static ObjectDisposedException Disposed() =>
         new(nameof(ISparkflyTokenProvider), "The service provider was disposed, which ended the token request.");
-
-    private string Label() => account.Name.Length == 0 ? "Sparkfly: " : $"Sparkfly account '{account.Name}': ";
 
     private sealed record Binding(AccountSettings Settings, AccountTokens Tokens);
 }
