@@ -52,15 +52,15 @@ public sealed class SparkflyAuthHandler : DelegatingHandler
     protected override Task<HttpResponseMessage> SendAsync(HttpRequestMessage request, CancellationToken cancellationToken)
     {
         ArgumentNullException.ThrowIfNull(request);
-        PrimaryHandlerPolicy primary = _primary ?? SecurePipeline();
+        SecurePipeline();
         string? named = AccountNamedBy(request);
         return AccountAtHand(named) is { } account
-            ? SendForAsync(request, account, primary, named is not null, cancellationToken)
-            : SendWhenFoundAsync(request, primary, named, cancellationToken);
+            ? SendForAsync(request, account, named is not null, cancellationToken)
+            : SendWhenFoundAsync(request, named, cancellationToken);
     }
 
     private Task<HttpResponseMessage> SendForAsync(
-        HttpRequestMessage request, SparkflyAccount account, PrimaryHandlerPolicy primary, bool isNamed, CancellationToken cancellationToken)
+        HttpRequestMessage request, SparkflyAccount account, bool isNamed, CancellationToken cancellationToken)
     {
         AccountSettings settings = account.Settings;
         if (!settings.TakesToken(request.RequestUri))
@@ -72,8 +72,8 @@ public sealed class SparkflyAuthHandler : DelegatingHandler
         // The settings are looked at again: a token of changed ones may be meant for another origin.
         ValueTask<SparkflyToken> token = account.Tokens.GetTokenAsync(cancellationToken);
         return token.IsCompletedSuccessfully && ReferenceEquals(settings, account.Settings)
-            ? SendOwnAsync(new Exchange(request, account, settings, primary, isAsync: true), token.Result, cancellationToken)
-            : SendColdAsync(request, account, settings, primary, isNamed, token, cancellationToken);
+            ? SendOwnAsync(new Exchange(request, account, settings, isAsync: true), token.Result, cancellationToken)
+            : SendColdAsync(request, account, settings, isNamed, token, cancellationToken);
     }
 
     /// <inheritdoc/>
@@ -84,7 +84,7 @@ public sealed class SparkflyAuthHandler : DelegatingHandler
     protected override HttpResponseMessage Send(HttpRequestMessage request, CancellationToken cancellationToken)
     {
         ArgumentNullException.ThrowIfNull(request);
-        PrimaryHandlerPolicy primary = _primary ?? SecurePipeline();
+        SecurePipeline();
         string? named = AccountNamedBy(request);
         SparkflyAccount account = AccountAtHand(named) ?? _accounts.FindAsync(named ?? _accountName, cancellationToken).GetAwaiter().GetResult();
         while (true)
@@ -100,24 +100,23 @@ public sealed class SparkflyAuthHandler : DelegatingHandler
             if (ReferenceEquals(settings, account.Settings))
             {
                 // From here on as above; with isAsync: false nothing is awaited that is not complete already.
-                var exchange = new Exchange(request, account, settings, primary, isAsync: false);
+                var exchange = new Exchange(request, account, settings, isAsync: false);
                 return SendOwnAsync(exchange, token, cancellationToken).GetAwaiter().GetResult();
             }
         }
     }
 
     private async Task<HttpResponseMessage> SendWhenFoundAsync(
-        HttpRequestMessage request, PrimaryHandlerPolicy primary, string? named, CancellationToken cancellationToken)
+        HttpRequestMessage request, string? named, CancellationToken cancellationToken)
     {
         SparkflyAccount account = await _accounts.FindAsync(named ?? _accountName, cancellationToken).ConfigureAwait(false);
-        return await SendForAsync(request, account, primary, named is not null, cancellationToken).ConfigureAwait(false);
+        return await SendForAsync(request, account, named is not null, cancellationToken).ConfigureAwait(false);
     }
 
     private async Task<HttpResponseMessage> SendColdAsync(
         HttpRequestMessage request,
         SparkflyAccount account,
         AccountSettings settings,
-        PrimaryHandlerPolicy primary,
         bool isNamed,
         ValueTask<SparkflyToken> token,
         CancellationToken cancellationToken)
@@ -127,7 +126,7 @@ public sealed class SparkflyAuthHandler : DelegatingHandler
             SparkflyToken obtained = await token.ConfigureAwait(false);
             if (ReferenceEquals(settings, account.Settings))
             {
-                var exchange = new Exchange(request, account, settings, primary, isAsync: true);
+                var exchange = new Exchange(request, account, settings, isAsync: true);
                 return await SendOwnAsync(exchange, obtained, cancellationToken).ConfigureAwait(false);
             }
 
@@ -286,14 +285,14 @@ public sealed class SparkflyAuthHandler : DelegatingHandler
     {
         if (exchange.WasSentWithToken(response) && !exchange.WasSentHome(response))
         {
-            exchange.Primary.Break();
+            _primary!.Break();
             Log.PrimaryHandlerFollowedRedirect(_logger, PrimaryHandlers.Innermost(this).GetType().ToString());
         }
     }
 
     private void Attach(in Exchange exchange, SparkflyToken? token)
     {
-        if (exchange.Primary.IsBroken)
+        if (_primary!.IsBroken)
         {
             throw new InvalidOperationException(
                 $"The primary handler of this Sparkfly client ({PrimaryHandlers.Innermost(this).GetType()}) has followed a redirect to " +
@@ -369,11 +368,14 @@ public sealed class SparkflyAuthHandler : DelegatingHandler
     }
 
     /// <exception cref="InvalidOperationException">The primary handler has been used already, and cannot be changed any more.</exception>
-    private PrimaryHandlerPolicy SecurePipeline()
+    private void SecurePipeline()
     {
-        lock (_securing)
+        if (_primary is null)
         {
-            return _primary ??= PrimaryHandlers.SecureForApi(this, new OriginGuardHandler(_logger));
+            lock (_securing)
+            {
+                _primary ??= PrimaryHandlers.SecureForApi(this, new OriginGuardHandler(_logger));
+            }
         }
     }
 

@@ -33,7 +33,7 @@ public class DebuggerViewTests
             app.Services.GetRequiredService<SparkflyAuthClient>(), app.Services.GetRequiredService<SparkflyHandlerFactory>(),
             app.Services.GetRequiredService<SparkflyAuthHandler>(), new HeldToken(token, 0.5), new TokenRequest(account.Settings, token),
             TokenDecision.Use(token), AuthAnswer.Of(token), new TokenOutcome(token, null),
-            new Exchange(request, account, account.Settings, new PrimaryHandlerPolicy(50, null), isAsync: true),
+            new Exchange(request, account, account.Settings, isAsync: true),
         ];
         foreach (object root in roots)
         {

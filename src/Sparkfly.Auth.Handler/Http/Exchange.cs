@@ -7,26 +7,34 @@ namespace Sparkfly.Auth.Handler;
 [DebuggerDisplay("{Address}")]
 internal readonly struct Exchange
 {
+    // What is sent: the caller's own body, or what stands in for it.
     private readonly HttpContent? _content;
-    private readonly ReplayableContent? _kept;
-    private readonly bool _isContentSafe;
+    private readonly Body _body;
 
     /// <summary>Takes note of the message, and puts a body in place that can be sent again. Ends with <see cref="End"/>.</summary>
-    public Exchange(HttpRequestMessage request, SparkflyAccount account, AccountSettings settings, PrimaryHandlerPolicy primary, bool isAsync)
+    public Exchange(HttpRequestMessage request, SparkflyAccount account, AccountSettings settings, bool isAsync)
     {
         Request = request;
         Account = account;
         Settings = settings;
-        Primary = primary;
         IsAsync = isAsync;
         Address = request.RequestUri;
         _content = request.Content;
-        _isContentSafe = ReplayableContent.CanBeReadAgain(_content);
-        if (!_isContentSafe)
+        if (!ReplayableContent.CanBeReadAgain(_content))
         {
-            _kept = ReplayableContent.Of(_content!, settings.MaxReplayBodySize);
+            ReplayableContent? kept = ReplayableContent.Of(_content!, settings.MaxReplayBodySize);
+            _body = kept is null ? Body.OneWay : Body.Kept;
+            _content = kept ?? _content;
             PutBodyInPlace();
         }
+    }
+
+    // Few fields: where the answer comes later they are copied to the heap.
+    private enum Body : byte
+    {
+        CanBeReadAgain,
+        Kept,
+        OneWay,
     }
 
     // The debugger shows a message with its headers, and while this lasts the token is one of them.
@@ -37,15 +45,18 @@ internal readonly struct Exchange
 
     public AccountSettings Settings { get; }
 
-    public PrimaryHandlerPolicy Primary { get; }
-
     public bool IsAsync { get; }
 
     /// <summary>Where the caller sends it; redirects change the message's own.</summary>
     public Uri? Address { get; }
 
     /// <summary>Whether the body, which was sent, can be sent again with the same bytes.</summary>
-    public bool CanBodyBeSentAgain => Request.Content is null || _isContentSafe || _kept is { IsComplete: true };
+    public bool CanBodyBeSentAgain => Request.Content is null || _body switch
+    {
+        Body.CanBeReadAgain => true,
+        Body.Kept => ((ReplayableContent)_content!).IsComplete,
+        _ => false,
+    };
 
     /// <summary>Whether the answer goes to the caller as it is: no 401, and to this very message as it was sent.</summary>
     public bool IsFinal(HttpResponseMessage response) =>
@@ -61,16 +72,16 @@ internal readonly struct Exchange
     {
         if (Request.Content is not null)
         {
-            Request.Content = _kept ?? _content;
+            Request.Content = _content;
         }
     }
 
     /// <summary>Gives the caller its own body back.</summary>
     public void End()
     {
-        if (_kept is not null && ReferenceEquals(Request.Content, _kept))
+        if (_body == Body.Kept && ReferenceEquals(Request.Content, _content))
         {
-            Request.Content = _content;
+            Request.Content = ((ReplayableContent)_content!).Original;
         }
     }
 

@@ -39,6 +39,9 @@ internal sealed class ReplayableContent : StreamContent
         }
     }
 
+    /// <summary>The caller's own body.</summary>
+    public HttpContent Original => _original;
+
     /// <summary>Whether the whole body was sent, and kept.</summary>
     public bool IsComplete => _kept is not null;
 
