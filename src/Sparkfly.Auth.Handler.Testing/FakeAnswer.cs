@@ -10,7 +10,13 @@ internal sealed class FakeAnswer(
     private readonly Uri _address = IsAbsolute(address) ? new Uri(address, UriKind.Absolute) : new Uri(address, UriKind.Relative);
     private int? _left = times;
 
-    public Func<FakeSparkflyRequest, CancellationToken, Task<HttpResponseMessage>> Answer => answer;
+    /// <exception cref="InvalidOperationException">The test's function gave none: a mock that was not told what to return, for one.</exception>
+    public async Task<HttpResponseMessage> AnswerAsync(FakeSparkflyRequest request, CancellationToken cancellationToken)
+    {
+        Task<HttpResponseMessage>? answering = answer(request, cancellationToken);
+        return (answering is null ? null : await answering.ConfigureAwait(false)) ??
+            throw new InvalidOperationException($"The answer that this test gives {nameof(FakeSparkfly)} for {method} {address} is null.");
+    }
 
     /// <summary>Whether it may be for addresses that nobody had in mind, the token request's among them.</summary>
     public bool HasWildcard { get; } = address.Split('?')[0].Split('/').Any(static s => s is OneSegment or AnySegments);

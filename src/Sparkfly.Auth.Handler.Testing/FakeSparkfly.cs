@@ -274,6 +274,7 @@ public sealed class FakeSparkfly
     /// Lets token requests wait, until <see cref="RestoreTokenRequests"/> lets them go on, or their sender gives them up
     /// (<see cref="SparkflyAuthOptions.AuthTimeout"/>).
     /// </summary>
+    /// <remarks>A later call of this method or of a <c>FailTokenRequests</c> replaces it, also for those that wait already.</remarks>
     /// <param name="times">How many token requests wait; <see langword="null"/> for all.</param>
     /// <exception cref="ArgumentOutOfRangeException"><paramref name="times"/> is less than one.</exception>
     public void HoldTokenRequests(int? times = null) => Meet(times, null);
@@ -388,7 +389,7 @@ public sealed class FakeSparkfly
 
         if (TakeAnswer(message, baseAddress, isTokenRequest: true) is { } given)
         {
-            HttpResponseMessage response = await given.Answer(request, cancellationToken).ConfigureAwait(false);
+            HttpResponseMessage response = await given.AnswerAsync(request, cancellationToken).ConfigureAwait(false);
             NoteToken(response, message, time);
             return response;
         }
@@ -408,7 +409,7 @@ public sealed class FakeSparkfly
 
         if (TakeAnswer(message, baseAddress, isTokenRequest: false) is { } answer)
         {
-            return await answer.Answer(request, cancellationToken).ConfigureAwait(false);
+            return await answer.AnswerAsync(request, cancellationToken).ConfigureAwait(false);
         }
 
         return baseAddress is null ? throw NotSparkfly(request) : NoAnswer(request);

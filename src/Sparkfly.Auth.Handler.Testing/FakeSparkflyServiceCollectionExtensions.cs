@@ -19,8 +19,8 @@ public static class FakeSparkflyServiceCollectionExtensions
     /// fake stands in the place of whatever primary handler a client has. It goes by the <see cref="TimeProvider"/> in the container.
     /// </para>
     /// <para>
-    /// An account that lacks its identity or key is given one, <c>fake-identity</c> and <c>fake-key</c> (<c>fake-identity-tacos</c> for the account
-    /// "tacos"), so that the application starts without credentials.
+    /// A registered account that lacks its identity or key is given one, <c>fake-identity</c> and <c>fake-key</c> (<c>fake-identity-tacos</c> for
+    /// the account "tacos"), so that the application starts without credentials. Those of an <see cref="ISparkflyAccountSource"/> have their own.
     /// </para>
     /// <para>A pipeline that is built without <see cref="IHttpClientFactory"/> is not reached: give it <see cref="FakeSparkfly.CreateHandler"/>.</para>
     /// </remarks>

@@ -44,18 +44,19 @@ public sealed class SparkflyAuthBuilder
     /// <see langword="false"/>, which logs a warning and lets the host start.
     /// </param>
     /// <param name="timeout">
-    /// How long the start waits; more than zero. Default: as long as the token request takes, which
+    /// How long the start waits; more than zero, a day at most. Default: as long as the token request takes, which
     /// <see cref="SparkflyAuthOptions.AuthTimeout"/> bounds; in a fleet, waiting for another instance's comes on top. After the timeout, which
     /// is a <see cref="TimeoutException"/> where the token is required, the token request goes on.
     /// </param>
     /// <returns>The same builder.</returns>
-    /// <exception cref="ArgumentOutOfRangeException"><paramref name="timeout"/> is not more than zero.</exception>
+    /// <exception cref="ArgumentOutOfRangeException"><paramref name="timeout"/> is not more than zero, or more than a day.</exception>
     /// <exception cref="InvalidOperationException">This is the builder of an <see cref="ISparkflyAccountSource"/>, which is asked for names, and knows none.</exception>
     public SparkflyAuthBuilder WarmUpOnStart(bool required = false, TimeSpan? timeout = null)
     {
         if (timeout is { } limit)
         {
             ArgumentOutOfRangeException.ThrowIfLessThanOrEqual(limit, TimeSpan.Zero, nameof(timeout));
+            ArgumentOutOfRangeException.ThrowIfGreaterThan(limit, TimeSpan.FromDays(1), nameof(timeout));
         }
 
         if (Name == AccountRegistrations.OfSource)

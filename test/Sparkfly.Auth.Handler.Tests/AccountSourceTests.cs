@@ -355,6 +355,38 @@ public class AccountSourceTests
     }
 
     [Test]
+    public async Task A_request_ends_as_it_should_where_its_account_was_given_a_new_key_and_then_let_go()
+    {
+        _tenants.Add("one");
+        await using TestApp app = App();
+        using HttpClient client = app.Client();
+        await CallAsync(client, "one");
+        var answer = new Gate();
+        int before = _sparkfly.ApiRequests.Value;
+        _sparkfly.OnApiRequest = async (_, _) =>
+        {
+            await answer.Opened;
+            return null;
+        };
+        Task<HttpStatusCode> slow = CallAsync(client, "one");
+        await _sparkfly.ApiRequests.Reaches(before + 1);
+        _sparkfly.OnApiRequest = null;
+
+        // Another request has its token before the new key is there, so that nothing has looked at the new one when the account goes.
+        _tenants.Add("one");
+        app.Time.Advance(s_askedAgain);
+        await CallAsync(client, "one");
+        await Fleet.Until(() => app.Log.Any(static e => e.Contains("Sparkfly.Auth.Handler[10]", StringComparison.Ordinal)), "the new key");
+        _tenants.Remove("one");
+        _sparkfly.Revoke();
+        app.Time.Advance(s_kept);
+        await Thrown.By<InvalidOperationException>(() => CallAsync(client, "one"));
+        answer.Open();
+
+        Assert.That(await slow, Is.EqualTo(HttpStatusCode.OK), "after a 401 and a renewal");
+    }
+
+    [Test]
     public async Task Each_question_has_a_scope_of_its_own_and_sees_nothing_of_the_request()
     {
         _tenants.Add("one");

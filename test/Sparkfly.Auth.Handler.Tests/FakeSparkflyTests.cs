@@ -436,6 +436,17 @@ public class FakeSparkflyTests
     }
 
     [Test]
+    public async Task An_answer_of_null_is_an_error_that_names_the_request()
+    {
+        _sparkfly.Answer(HttpMethod.Get, "offers", static _ => (HttpResponseMessage)null!);
+        using HttpClient client = _sparkfly.CreateClient();
+
+        InvalidOperationException exception = await Thrown.By<InvalidOperationException>(() => client.GetAsync("offers"));
+
+        Assert.That(exception.Message, Does.Contain("GET offers is null"));
+    }
+
+    [Test]
     public async Task A_token_is_not_to_be_had_with_another_method()
     {
         using var http = new HttpClient(_sparkfly.CreateHandler());

@@ -128,6 +128,26 @@ public class HealthCheckTests
     }
 
     [Test]
+    public async Task A_forced_renewal_that_failed_long_ago_does_not_degrade_it_when_the_token_is_due()
+    {
+        await using TestApp app = App();
+        SparkflyToken token = await app.Tokens.GetTokenAsync();
+        _sparkfly.Fail();
+        await Thrown.By<SparkflyAuthenticationException>(() => app.Tokens.RenewTokenAsync(token).AsTask());
+        app.Time.Advance(TimeSpan.FromDays(1) - TimeSpan.FromMinutes(10));
+        Gate gate = _sparkfly.HoldTokenRequests();
+
+        Assert.That((await CheckAsync(app)).Status, Is.EqualTo(HealthStatus.Healthy), "the renewal is on its way");
+        await _sparkfly.TokenRequests.Reaches(3);
+        DateTimeOffset now = app.Time.GetUtcNow();
+        gate.Open();
+        await Fleet.Until(() => CheckAsync(app).GetAwaiter().GetResult().Status == HealthStatus.Degraded, "the failure");
+
+        HealthReportEntry failing = await CheckAsync(app);
+        Assert.That((failing.Data["failures"], failing.Data["failingSince"]), Is.EqualTo((1, now)), "a row of its own");
+    }
+
+    [Test]
     public async Task Its_timeout_ends_its_wait_and_not_the_token_request()
     {
         Gate gate = _sparkfly.HoldTokenRequests();

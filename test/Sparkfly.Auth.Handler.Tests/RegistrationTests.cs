@@ -1,5 +1,6 @@
 using System.Net;
 using Microsoft.Extensions.Configuration;
+using Microsoft.Extensions.DependencyInjection.Extensions;
 using SparkflyStandIn;
 
 namespace Sparkfly.Auth.Handler.Tests;
@@ -21,6 +22,50 @@ public class RegistrationTests
         Registration("a section of one's choice, named", "brand", static (services, server) =>
             services.AddSparkflyAuth("brand", Configured.For(server).GetSection("Sparkfly"))),
     ];
+
+    [Test]
+    public async Task Accounts_are_registered_with_each_copy_of_the_services_for_itself()
+    {
+        var sparkfly = new InMemorySparkfly();
+        IServiceCollection common = new ServiceCollection().AddSingleton<IConfiguration>(sparkfly.Settings);
+        sparkfly.AddAccount(common, "common");
+        IServiceCollection[] copies = [new ServiceCollection().Add(common), new ServiceCollection().Add(common)];
+        foreach (IServiceCollection copy in copies)
+        {
+            sparkfly.AddAccount(copy, "tacos");
+            copy.AddSparkflyAccountSource<NoTenants>();
+        }
+
+        common.AddDistributedMemoryCache().AddSparkflyAuth("common", static _ => { }).UseDistributedCache();
+
+        foreach (IServiceCollection copy in copies)
+        {
+            await using ServiceProvider services = copy.BuildServiceProvider();
+            foreach (string account in (string[])["common", "tacos"])
+            {
+                Assert.That(await services.GetRequiredKeyedService<ISparkflyTokenProvider>(account).GetTokenAsync(), Is.Not.Null);
+            }
+
+            Assert.That(services.GetRequiredService<SparkflyAccounts>().MayBeOfSource("tenant"));
+        }
+
+        await using ServiceProvider commonServices = common.BuildServiceProvider();
+        Assert.That(commonServices.GetRequiredService<SparkflyAccounts>().WhyUnknown("tacos"), Does.Contain("'tacos' is not registered"));
+    }
+
+    [Test]
+    public async Task An_account_that_is_registered_later_is_none_of_a_service_providers_that_is_there()
+    {
+        var sparkfly = new InMemorySparkfly();
+        var collection = new ServiceCollection();
+        sparkfly.AddAccount(collection, "");
+        await using ServiceProvider services = collection.BuildServiceProvider();
+        SparkflyAccounts accounts = services.GetRequiredService<SparkflyAccounts>();
+
+        sparkfly.AddAccount(collection, "later");
+
+        Assert.That(accounts.WhyUnknown("later"), Does.Contain("'later' is not registered"));
+    }
 
     [TestCaseSource(nameof(Registrations))]
     public async Task An_account_is_registered_from(string name, Func<IServiceCollection, StandInServer, SparkflyAuthBuilder> register)
@@ -397,5 +442,10 @@ public class RegistrationTests
         public static Uri Address { get; } = new("https://constructor.test/api/");
 
         public HttpClient Http { get; }
+    }
+
+    private sealed class NoTenants : ISparkflyAccountSource
+    {
+        public ValueTask<SparkflyAuthOptions?> FindAsync(string name, CancellationToken cancellationToken) => new((SparkflyAuthOptions?)null);
     }
 }

@@ -1,3 +1,5 @@
+using Microsoft.Extensions.Options;
+
 namespace Sparkfly.Auth.Handler.Tests;
 
 /// <summary>Section 3, rule 5: changed options take effect with the next request, at whatever moment they change.</summary>
@@ -28,6 +30,32 @@ public class ReloadRaceTests
         await app.Tokens.GetTokenAsync();
 
         Assert.That(asked, Is.EqualTo((string[])[newKey]), $"asked with the {(asked[0] == oldKey ? "old" : "new")} key");
+    }
+
+    [Test]
+    public async Task A_reload_while_the_first_options_are_found_to_be_invalid_does_not_hold_up_the_exception()
+    {
+        var sparkfly = new InMemorySparkfly();
+        sparkfly.Settings["Key"] = "";
+        Thread? reload = null;
+        await using TestApp app = sparkfly.App(_ =>
+        {
+            if (reload is null)
+            {
+                reload = new Thread(() =>
+                {
+                    // What the options monitor throws out of a reload with invalid options.
+                    Assert.That(sparkfly.Settings.Reload, Throws.Exception);
+                });
+                reload.Start();
+                Assert.That(SpinWait.SpinUntil(() => reload.ThreadState.HasFlag(ThreadState.WaitSleepJoin), TestApp.Patience), "the reload waits");
+            }
+        });
+
+        Task<SparkflyToken> first = Task.Run(() => app.Tokens.GetTokenAsync().AsTask());
+
+        await Thrown.By<OptionsValidationException>(() => first.WaitAsync(TestApp.Patience));
+        Assert.That(reload!.Join(TestApp.Patience), "the reload has ended");
     }
 
     [Test]

@@ -115,6 +115,7 @@ public class TokenModelTests
         private DateTimeOffset? _forcedAt;
         private DateTimeOffset _backoffEnds;
         private int _failures;
+        private bool _wasGood;
 
         public SparkflyToken? Held => _held;
 
@@ -154,6 +155,9 @@ public class TokenModelTests
 
         public void Fail(bool isRejection, DateTimeOffset now)
         {
+            // A forced renewal that failed while the token was good begins a row of its own, and is forgotten when nobody forces another one.
+            _failures = _wasGood && now >= _backoffEnds + s_maxBackoff ? 0 : _failures;
+            _wasGood = _held is not null && now <= _held.ExpiresAt - s_refreshAhead;
             TimeSpan doubled = s_minBackoff * Math.Pow(2, _failures++);
             _backoffEnds = now + (isRejection || doubled > s_maxBackoff ? s_maxBackoff : doubled);
             _hasOutlivedRenewal |= _isRejected;

@@ -250,7 +250,8 @@ public class WarmUpTests
 
     [TestCase(0)]
     [TestCase(-1)]
-    public void A_timeout_that_is_not_more_than_zero_is_refused(int milliseconds)
+    [TestCase((24 * 60 * 60 * 1000) + 1)]
+    public void A_timeout_that_is_not_more_than_zero_or_more_than_a_day_is_refused(int milliseconds)
     {
         SparkflyAuthBuilder builder = new ServiceCollection().AddSparkflyAuth(static _ => { });
 

@@ -43,25 +43,26 @@ internal sealed class AccountSettingsMonitor : CurrentSettings, IDisposable
     /// <exception cref="OptionsValidationException">The account's options are invalid.</exception>
     public void Start()
     {
-        lock (_reloading)
+        try
         {
-            // Subscribed before the first look: a change in between waits at the lock.
-            foreach (IOptionsChangeTokenSource<SparkflyAuthOptions> source in _changes)
+            lock (_reloading)
             {
-                _subscriptions.Add(ChangeToken.OnChange(source.GetChangeToken, () => Reload(static m => m._factory.Create(m._name))));
-            }
+                // Subscribed before the first look: a change in between waits at the lock.
+                foreach (IOptionsChangeTokenSource<SparkflyAuthOptions> source in _changes)
+                {
+                    _subscriptions.Add(ChangeToken.OnChange(source.GetChangeToken, () => Reload(static m => m._factory.Create(m._name))));
+                }
 
-            try
-            {
                 // Unless what configures the options has changed them meanwhile, on this very thread.
                 AccountSettings read = AccountSettings.From(_monitor.Get(_name));
                 Take(Current ?? read);
             }
-            catch
-            {
-                Dispose();
-                throw;
-            }
+        }
+        catch
+        {
+            // Not under the lock: it waits for a reload that is under way, and that one waits for the lock.
+            Dispose();
+            throw;
         }
     }
 

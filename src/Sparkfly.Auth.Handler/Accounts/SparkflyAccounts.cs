@@ -14,6 +14,7 @@ internal sealed class SparkflyAccounts : IDisposable
     private readonly ILookup<string, IOptionsChangeTokenSource<SparkflyAuthOptions>> _changes;
     private readonly ILogger _logger;
     private readonly HashSet<string> _registered;
+    private readonly HashSet<string> _shared;
     private readonly SourcedAccounts? _sourced;
     private readonly ConcurrentDictionary<string, SparkflyAccount> _accounts = new();
     private readonly Lock _adding = new();
@@ -35,7 +36,10 @@ internal sealed class SparkflyAccounts : IDisposable
         _factory = factory;
         _changes = changes.ToLookup(static c => c.Name ?? Options.DefaultName);
         _logger = loggerFactory.CreateLogger(Log.Category);
-        _registered = registrations.Names;
+
+        // Copies: further ones may be registered, for a service provider to come.
+        _registered = [.. registrations.Names];
+        _shared = [.. registrations.Shared];
         _sourced = services.GetService<SourcedAccounts>();
         _subscription = monitor.OnChange(OnChange);
     }
@@ -62,6 +66,9 @@ internal sealed class SparkflyAccounts : IDisposable
 
     /// <summary>Whether the name is not registered, and there is a source to be asked for it.</summary>
     public bool MayBeOfSource(string name) => _sourced is not null && !_registered.Contains(name);
+
+    /// <summary>Whether the tokens of what was registered with this name are shared with a fleet.</summary>
+    public bool IsShared(string registration) => _shared.Contains(registration);
 
     /// <summary>What is wrong with using this name; null where an account has it, or may have it.</summary>
     public string? WhyUnknown(string name) => _registered.Contains(name) || MayBeOfSource(name) ? null : Unknown(name);

@@ -174,7 +174,7 @@ public static class SparkflyAuthServiceCollectionExtensions
         account,
         services.GetRequiredService<AccountTokensRegistry>(),
         services.GetRequiredService<SparkflyAuthClient>(),
-        services.GetRequiredService<AccountRegistrations>().Shared.Contains(registration)
+        services.GetRequiredService<SparkflyAccounts>().IsShared(registration)
             ? new SharedTokens(account.Name, services.GetRequiredService<BoundedCache>(), services.GetTime(), services.GetSparkflyLogger())
             : null,
         services.GetRequiredService<IMemoryCache>(),
@@ -199,13 +199,13 @@ public static class SparkflyAuthServiceCollectionExtensions
         services.TryAddEnumerable(ServiceDescriptor.Singleton<IValidateOptions<SparkflyAuthOptions>, SparkflyAuthOptionsValidator>());
         services.TryAddEnumerable(ServiceDescriptor.Singleton<IPostConfigureOptions<HttpClientFactoryOptions>, SecretHeaderRedaction>());
         services.TryAddEnumerable(ServiceDescriptor.Singleton<IHttpMessageHandlerBuilderFilter, PipelineFilter>());
-        return services.GetAccountRegistrations();
+        return AccountRegistrations.In(services);
     }
 
     /// <summary>Shares the account's token through the distributed cache.</summary>
     internal static void AddFleet(this IServiceCollection services, string name)
     {
-        if (services.GetAccountRegistrations().Shared.Add(name))
+        if (AccountRegistrations.In(services).Shared.Add(name))
         {
             services.TryAddSingleton(static provider => new BoundedCache(GetDistributedCache(provider), provider.GetTime()));
             services.AddStartupCheck($"fleet {name}", static provider => provider.GetRequiredService<BoundedCache>());
@@ -227,18 +227,6 @@ public static class SparkflyAuthServiceCollectionExtensions
             provider.GetRequiredService<IOptions<WarmUpOptions>>(),
             provider.GetTime(),
             provider.GetSparkflyLogger())));
-
-    private static AccountRegistrations GetAccountRegistrations(this IServiceCollection services)
-    {
-        if (services.FirstOrDefault(static d => d.ServiceType == typeof(AccountRegistrations)) is { } descriptor)
-        {
-            return (AccountRegistrations)descriptor.ImplementationInstance!;
-        }
-
-        var registrations = new AccountRegistrations();
-        services.AddSingleton(registrations);
-        return registrations;
-    }
 
     /// <summary>Runs a check when the host starts, beside the platform's own checks of options.</summary>
     internal static void AddStartupCheck(this IServiceCollection services, string name, Action<IServiceProvider> check) =>

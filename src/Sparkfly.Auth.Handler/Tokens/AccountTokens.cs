@@ -127,14 +127,13 @@ internal sealed class AccountTokens(TimeProvider time, Random random)
 
     /// <summary>
     /// The failure that stands between the account and a new token; null where nothing does. The failure of a renewal that a 401 forced is over
-    /// with its backoff, unless the token is due anyway: nobody may have asked since.
+    /// with its backoff, that of one that was due when another succeeds.
     /// </summary>
     public Backoff? Trouble(AccountSettings settings)
     {
         lock (_lock)
         {
-            bool isDue = _held is not { } held || held.ShouldBeRenewed(time.GetUtcNow(), settings);
-            return isDue || IsBackingOff_NeedsLock() ? _backoff : null;
+            return IsBackingOff_NeedsLock() || (_backoff is { TokenWasGood: false } && IsDue_NeedsLock(settings)) ? _backoff : null;
         }
     }
 
@@ -172,17 +171,23 @@ internal sealed class AccountTokens(TimeProvider time, Random random)
     private bool IsForcedTooSoon_NeedsLock(AccountSettings settings) =>
         _forcedAt is { } forcedAt && time.GetElapsedTime(forcedAt) < settings.UnauthorizedRefreshInterval;
 
+    private bool IsDue_NeedsLock(AccountSettings settings) => _held is not { } held || held.ShouldBeRenewed(time.GetUtcNow(), settings);
+
     private bool IsBackingOff_NeedsLock() => _backoff is { } backoff && time.GetElapsedTime(backoff.Since) < backoff.Length;
 
     private Backoff NextBackoff_NeedsLock(AuthFailure failure, AccountSettings settings)
     {
-        int failures = (_backoff?.Failures ?? 0) + 1;
+        // What failed while the token was good belongs to the row as long as 401s go on forcing renewals.
+        Backoff? former = _backoff is { TokenWasGood: true } last && time.GetElapsedTime(last.Since) >= last.Length + settings.MaxFailureBackoff
+            ? null
+            : _backoff;
+        int failures = (former?.Failures ?? 0) + 1;
         double doubled = failure.IsRejection ? double.PositiveInfinity : settings.MinFailureBackoff.Ticks * Math.Pow(2, failures - 1);
         TimeSpan length = doubled < settings.MaxFailureBackoff.Ticks ? TimeSpan.FromTicks((long)doubled) : settings.MaxFailureBackoff;
         TimeSpan retryAfter = failure.RetryAfter < s_longestRetryAfter ? failure.RetryAfter : s_longestRetryAfter;
         length = retryAfter > length ? retryAfter : length;
 
         DateTimeOffset now = time.GetUtcNow();
-        return new Backoff(failure, failures, time.GetTimestamp(), length, now + length, _backoff?.FailingSince ?? now);
+        return new Backoff(failure, failures, time.GetTimestamp(), length, now + length, former?.FailingSince ?? now, !IsDue_NeedsLock(settings));
     }
 }

@@ -44,7 +44,8 @@ internal sealed class SparkflyTokenProvider(
     }
 
     /// <summary>
-    /// Lets the account's state go, which is out of use; a request that has it still keeps what it needs. The settings change no more from here on.
+    /// Lets the account's state go, which is out of use; a request that has it still keeps what it needs. The settings change no more from here on,
+    /// but may have changed since they were bound.
     /// </summary>
     public void LetGo()
     {
@@ -124,7 +125,10 @@ internal sealed class SparkflyTokenProvider(
                     return _bound = new Binding(settings, old.Tokens);
                 }
 
-                registry.Release(old.Settings.AccountKey);
+                if (!_isLetGo)
+                {
+                    registry.Release(old.Settings.AccountKey);
+                }
             }
 
             _bound = new Binding(settings, registry.Acquire(settings.AccountKey));

@@ -43,5 +43,9 @@ internal sealed class TokenOutcome(SparkflyToken? token, Backoff? failure)
 /// <param name="Length">How long nobody asks.</param>
 /// <param name="RetryAt">The end on the clock, for people; decisions are made on the monotonic one.</param>
 /// <param name="FailingSince">When the first of the row failed, on the clock.</param>
+/// <param name="TokenWasGood">
+/// Whether the account had a token that was not due: a 401 forced the renewal that failed. Then nobody tries again by necessity, and nothing fails
+/// any more when this is over.
+/// </param>
 internal sealed record Backoff(
-    AuthFailure Reason, int Failures, long Since, TimeSpan Length, DateTimeOffset RetryAt, DateTimeOffset FailingSince);
+    AuthFailure Reason, int Failures, long Since, TimeSpan Length, DateTimeOffset RetryAt, DateTimeOffset FailingSince, bool TokenWasGood);
