@@ -38,15 +38,24 @@ public class ReloadRaceTests
         var sparkfly = new InMemorySparkfly();
         sparkfly.Settings["Key"] = "";
         Thread? reload = null;
-        await using TestApp app = sparkfly.App(_ =>
+
+        // Not disposed of where the test fails: that waits for what does not end.
+        TestApp app = sparkfly.App(_ =>
         {
             if (reload is null)
             {
                 reload = new Thread(() =>
                 {
-                    // What the options monitor throws out of a reload with invalid options.
-                    Assert.That(sparkfly.Settings.Reload, Throws.Exception);
-                });
+                    try
+                    {
+                        sparkfly.Settings.Reload();
+                    }
+                    catch (AggregateException)
+                    {
+                        // The options monitor's own callback throws the invalid options out of a reload.
+                    }
+                })
+                { IsBackground = true };
                 reload.Start();
                 Assert.That(SpinWait.SpinUntil(() => reload.ThreadState.HasFlag(ThreadState.WaitSleepJoin), TestApp.Patience), "the reload waits");
             }
@@ -56,6 +65,7 @@ public class ReloadRaceTests
 
         await Thrown.By<OptionsValidationException>(() => first.WaitAsync(TestApp.Patience));
         Assert.That(reload!.Join(TestApp.Patience), "the reload has ended");
+        await app.DisposeAsync();
     }
 
     [Test]
