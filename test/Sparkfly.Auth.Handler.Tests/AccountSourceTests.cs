@@ -335,15 +335,7 @@ public class AccountSourceTests
         await using TestApp app = App();
         using HttpClient client = app.Client();
         await CallAsync(client, "one");
-        var answer = new Gate();
-        _sparkfly.OnApiRequest = async (_, _) =>
-        {
-            await answer.Opened;
-            return null;
-        };
-        int before = _sparkfly.ApiRequests.Value;
-        Task<HttpStatusCode> slow = CallAsync(client, "one");
-        await _sparkfly.ApiRequests.Reaches(before + 1);
+        (Task<HttpStatusCode> slow, Gate answer) = await CallSlowlyAsync(client, "one");
         _tenants.Remove("one");
         _sparkfly.Revoke();
         app.Time.Advance(s_kept);
@@ -361,16 +353,7 @@ public class AccountSourceTests
         await using TestApp app = App();
         using HttpClient client = app.Client();
         await CallAsync(client, "one");
-        var answer = new Gate();
-        int before = _sparkfly.ApiRequests.Value;
-        _sparkfly.OnApiRequest = async (_, _) =>
-        {
-            await answer.Opened;
-            return null;
-        };
-        Task<HttpStatusCode> slow = CallAsync(client, "one");
-        await _sparkfly.ApiRequests.Reaches(before + 1);
-        _sparkfly.OnApiRequest = null;
+        (Task<HttpStatusCode> slow, Gate answer) = await CallSlowlyAsync(client, "one");
 
         // Another request has its token before the new key is there, so that nothing has looked at the new one when the account goes.
         _tenants.Add("one");
@@ -542,6 +525,22 @@ public class AccountSourceTests
         }
 
         return request;
+    }
+
+    /// <summary>A call that has come to the API, and is answered when the gate opens; those after it are answered at once.</summary>
+    private async Task<(Task<HttpStatusCode> Call, Gate Answer)> CallSlowlyAsync(HttpClient client, string tenant)
+    {
+        var answer = new Gate();
+        int before = _sparkfly.ApiRequests.Value;
+        _sparkfly.OnApiRequest = async (_, _) =>
+        {
+            await answer.Opened;
+            return null;
+        };
+        Task<HttpStatusCode> call = CallAsync(client, tenant);
+        await _sparkfly.ApiRequests.Reaches(before + 1);
+        _sparkfly.OnApiRequest = null;
+        return (call, answer);
     }
 
     private static async Task<HttpStatusCode> CallAsync(HttpClient client, string? account, CancellationToken cancellationToken = default)

@@ -10,34 +10,20 @@ namespace Sparkfly.Auth.Handler;
 /// <c>OnChange</c> never tells. So the same change tokens are followed here too, with a factory that does not depend on whether the
 /// monitor has heard of the change yet.
 /// </remarks>
-internal sealed class AccountSettingsMonitor : CurrentSettings, IDisposable
+/// <param name="name">The account's name.</param>
+/// <param name="monitor">Whoever subscribes to it calls <see cref="OnChange"/>, from before <see cref="Start"/> on.</param>
+/// <param name="factory">Makes the options anew.</param>
+/// <param name="changes">What tells of changes of this account's options.</param>
+/// <param name="logger">Is told of reloads.</param>
+internal sealed class AccountSettingsMonitor(
+    string name,
+    IOptionsMonitor<SparkflyAuthOptions> monitor,
+    IOptionsFactory<SparkflyAuthOptions> factory,
+    IEnumerable<IOptionsChangeTokenSource<SparkflyAuthOptions>> changes,
+    ILogger logger) : CurrentSettings, IDisposable
 {
-    private readonly string _name;
-    private readonly IOptionsMonitor<SparkflyAuthOptions> _monitor;
-    private readonly IOptionsFactory<SparkflyAuthOptions> _factory;
-    private readonly IEnumerable<IOptionsChangeTokenSource<SparkflyAuthOptions>> _changes;
-    private readonly ILogger _logger;
     private readonly List<IDisposable> _subscriptions = [];
     private readonly Lock _reloading = new();
-
-    /// <param name="name">The account's name.</param>
-    /// <param name="monitor">Whoever subscribes to it calls <see cref="OnChange"/>, from before <see cref="Start"/> on.</param>
-    /// <param name="factory">Makes the options anew.</param>
-    /// <param name="changes">What tells of changes of this account's options.</param>
-    /// <param name="logger">Is told of reloads.</param>
-    public AccountSettingsMonitor(
-        string name,
-        IOptionsMonitor<SparkflyAuthOptions> monitor,
-        IOptionsFactory<SparkflyAuthOptions> factory,
-        IEnumerable<IOptionsChangeTokenSource<SparkflyAuthOptions>> changes,
-        ILogger logger)
-    {
-        _name = name;
-        _monitor = monitor;
-        _factory = factory;
-        _changes = changes;
-        _logger = logger;
-    }
 
     /// <summary>Reads the options for the first time.</summary>
     /// <exception cref="OptionsValidationException">The account's options are invalid.</exception>
@@ -48,13 +34,13 @@ internal sealed class AccountSettingsMonitor : CurrentSettings, IDisposable
             lock (_reloading)
             {
                 // Subscribed before the first look: a change in between waits at the lock.
-                foreach (IOptionsChangeTokenSource<SparkflyAuthOptions> source in _changes)
+                foreach (IOptionsChangeTokenSource<SparkflyAuthOptions> source in changes)
                 {
-                    _subscriptions.Add(ChangeToken.OnChange(source.GetChangeToken, () => Reload(static m => m._factory.Create(m._name))));
+                    _subscriptions.Add(ChangeToken.OnChange(source.GetChangeToken, () => Reload(() => factory.Create(name))));
                 }
 
                 // Unless what configures the options has changed them meanwhile, on this very thread.
-                AccountSettings read = AccountSettings.From(_monitor.Get(_name));
+                AccountSettings read = AccountSettings.From(monitor.Get(name));
                 Take(Current ?? read);
             }
         }
@@ -67,31 +53,31 @@ internal sealed class AccountSettingsMonitor : CurrentSettings, IDisposable
     }
 
     /// <summary>The options monitor has other options of this name.</summary>
-    public void OnChange() => Reload(static m => m._monitor.Get(m._name));
+    public void OnChange() => Reload(() => monitor.Get(name));
 
     public void Dispose() => _subscriptions.ForEach(static s => s.Dispose());
 
     // Read under the lock, so that of several changes at a time the last one stays.
-    private void Reload(Func<AccountSettingsMonitor, SparkflyAuthOptions> read)
+    private void Reload(Func<SparkflyAuthOptions> read)
     {
         lock (_reloading)
         {
             try
             {
-                if (Take(AccountSettings.From(read(this))))
+                if (Take(AccountSettings.From(read())))
                 {
-                    Log.SettingsChanged(_logger, _name);
+                    Log.SettingsChanged(logger, name);
                 }
             }
             catch (OptionsValidationException exception)
             {
-                Log.InvalidReload(_logger, _name, exception.Message);
+                Log.InvalidReload(logger, name, exception.Message);
             }
             catch (Exception exception)
             {
                 // The monitor's own callback throws the same out of Reload(); thrown here too it would be told twice.
                 // The binder's message repeats the value that does not fit its setting, which may be a secret in the wrong place.
-                Log.InvalidReload(_logger, _name, $"{exception.GetType().Name}; the exception leaves the reload");
+                Log.InvalidReload(logger, name, $"{exception.GetType().Name}; the exception leaves the reload");
             }
         }
     }
