@@ -19,8 +19,8 @@ public class FleetTroubleTests
     private readonly SharedCache _cache = new();
     private readonly Gate _testEnded = new();
 
-    // Of the last operation that something was made of: cancelled at the very moment when its time is up.
-    private CancellationToken _bound;
+    // Of the first operation that something is made of: cancelled at the very moment when its time is up.
+    private TaskCompletionSource<CancellationToken> _bound = new(TaskCreationOptions.RunContinuationsAsynchronously);
 
     public enum Trouble
     {
@@ -239,12 +239,12 @@ public class FleetTroubleTests
     /// <summary>Whether it waits for just this long.</summary>
     private async Task<bool> WaitsForAsync(FakeTimeProvider clock, Func<Task> act, TimeSpan limit)
     {
-        int before = _cache.Operations.Value;
         int posts = _sparkfly.TokenRequests.Value;
+        _bound = new(TaskCreationOptions.RunContinuationsAsynchronously);
         Task acting = act();
-        await _cache.Operations.Reaches(before + 1);
+        CancellationToken bound = await _bound.Task.WaitAsync(TestApp.Patience);
         clock.Advance(limit - s_little);
-        bool waited = !_bound.IsCancellationRequested && !acting.IsCompleted && _sparkfly.TokenRequests.Value == posts;
+        bool waited = !bound.IsCancellationRequested && !acting.IsCompleted && _sparkfly.TokenRequests.Value == posts;
         clock.Advance(s_little);
         await acting;
         return waited;
@@ -260,7 +260,7 @@ public class FleetTroubleTests
 
     private Task Make(Trouble trouble, CancellationToken cancellationToken)
     {
-        _bound = cancellationToken;
+        _bound.TrySetResult(cancellationToken);
         switch (trouble)
         {
             case Trouble.Throws:
