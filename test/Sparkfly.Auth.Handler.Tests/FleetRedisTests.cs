@@ -7,7 +7,9 @@ using StackExchange.Redis;
 namespace Sparkfly.Auth.Handler.Tests;
 
 /// <summary>Rules 7.1 and 7.3 with a Redis on a socket, and the client of it that applications use.</summary>
+/// <remarks>Alone on the machine: the bounds of the cache's operations are the clock's.</remarks>
 [Category("Long")]
+[NonParallelizable]
 public class FleetRedisTests
 {
     private const string Warning = "[Warning] Sparkfly.Auth.Handler[5]";

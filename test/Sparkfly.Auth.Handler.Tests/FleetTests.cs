@@ -365,9 +365,10 @@ public class FleetTests
         Assert.That(waiting.Warnings, Is.Empty);
     }
 
-    /// <summary>On the system's clock and all processors; the counts are printed.</summary>
+    /// <summary>On the system's clock and all processors, and alone on the machine; the counts are printed.</summary>
     [Test]
     [Category("Long")]
+    [NonParallelizable]
     public async Task A_cold_start_and_a_revocation_of_twenty_instances_at_one_moment_cost_three_POSTs_at_most_each()
     {
         const int Rounds = 20;

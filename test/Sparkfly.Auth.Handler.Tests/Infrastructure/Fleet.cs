@@ -207,6 +207,7 @@ internal sealed class SharedCache(TimeProvider? time = null) : IDistributedCache
 
     private Task NoteAsync(Operation operation, string key, CancellationToken cancellationToken)
     {
+        Func<int, Operation, string, CancellationToken, Task>? before = Before;
         int number;
         lock (_operations)
         {
@@ -215,6 +216,6 @@ internal sealed class SharedCache(TimeProvider? time = null) : IDistributedCache
             number = Operations.Value;
         }
 
-        return Before?.Invoke(number, operation, key, cancellationToken) ?? Task.CompletedTask;
+        return before?.Invoke(number, operation, key, cancellationToken) ?? Task.CompletedTask;
     }
 }

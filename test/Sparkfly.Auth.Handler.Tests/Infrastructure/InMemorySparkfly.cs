@@ -27,8 +27,8 @@ internal sealed class InMemorySparkfly
             ["Identity"] = Identity,
             ["Key"] = SecretSweep.NewSecret("key"),
         }).Build();
-        Auth = new Handler(AnswerTokenRequestAsync);
-        Api = new Handler(AnswerApiRequestAsync);
+        Auth = new Handler((request, cancellationToken) => AnswerAsync(TokenRequests, OnTokenRequest, request, cancellationToken));
+        Api = new Handler((request, cancellationToken) => AnswerAsync(ApiRequests, OnApiRequest, request, cancellationToken));
         Regular = new HttpMessageInvoker(_fake.CreateHandler(new Uri(BaseAddress)));
         foreach (HttpMethod method in (HttpMethod[])[HttpMethod.Delete, HttpMethod.Put, HttpMethod.Post, HttpMethod.Get])
         {
@@ -145,16 +145,15 @@ internal sealed class InMemorySparkfly
     public void AddAccount(IServiceCollection services, string name) =>
         services.AddSparkflyAuth(name, Settings).ConfigureAuthClient(auth => auth.ConfigurePrimaryHttpMessageHandler(() => Auth));
 
-    private async Task<HttpResponseMessage> AnswerTokenRequestAsync(HttpRequestMessage request, CancellationToken cancellationToken)
+    // Counted when it is settled who answers: a test that waits for the request may change that at once.
+    private async Task<HttpResponseMessage> AnswerAsync(
+        Counter requests,
+        Func<HttpRequestMessage, CancellationToken, Task<HttpResponseMessage?>>? hook,
+        HttpRequestMessage request,
+        CancellationToken cancellationToken)
     {
-        TokenRequests.Increment();
-        return OnTokenRequest is { } hook && await hook(request, cancellationToken) is { } response ? response : await AnswerAsync(request);
-    }
-
-    private async Task<HttpResponseMessage> AnswerApiRequestAsync(HttpRequestMessage request, CancellationToken cancellationToken)
-    {
-        ApiRequests.Increment();
-        return OnApiRequest is { } hook && await hook(request, cancellationToken) is { } response ? response : await AnswerAsync(request);
+        requests.Increment();
+        return hook is not null && await hook(request, cancellationToken) is { } response ? response : await AnswerAsync(request);
     }
 
     // At once, and so to the end: a request that was given up while a test held it is answered as well.
