@@ -11,8 +11,6 @@ namespace Sparkfly.Auth.Handler;
 /// </summary>
 internal sealed class OriginGuardHandler(ILogger logger) : DelegatingHandler
 {
-    private static readonly string[] s_secretHeaders = [HeaderText.Token, HeaderText.Key, HeaderText.Identity];
-
     /// <summary>What the handler below did, and now this one does.</summary>
     public PrimaryHandlerPolicy Primary { get; set; } = new(0, null);
 
@@ -39,9 +37,9 @@ internal sealed class OriginGuardHandler(ILogger logger) : DelegatingHandler
     private bool Guard(HttpRequestMessage request)
     {
         bool hasSecret = false;
-        foreach (string header in s_secretHeaders)
+        foreach ((string header, HeaderStringValues values) in request.Headers.NonValidated)
         {
-            if (!request.Headers.NonValidated.TryGetValues(header, out HeaderStringValues values))
+            if (!HeaderText.IsSecret(header))
             {
                 continue;
             }
@@ -57,7 +55,9 @@ internal sealed class OriginGuardHandler(ILogger logger) : DelegatingHandler
                 {
                     request.Headers.Remove(header);
                     Log.SecretTakenOff(logger, Origin.Of(request.RequestUri));
-                    break;
+
+                    // From the start, since the headers are others now.
+                    return Guard(request);
                 }
 
                 hasSecret = true;
