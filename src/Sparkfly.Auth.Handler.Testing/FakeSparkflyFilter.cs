@@ -14,7 +14,7 @@ internal sealed class FakeSparkflyFilter(FakeSparkfly sparkfly, IServiceProvider
     public Action<HttpMessageHandlerBuilder> Configure(Action<HttpMessageHandlerBuilder> next) => builder =>
     {
         next(builder);
-        if (builder.AdditionalHandlers.Any(IsOfSparkfly))
+        if (IsAuthClient(builder.Name) || builder.AdditionalHandlers.Any(IsOfSparkfly))
         {
             builder.PrimaryHandler = InPlaceOf(Innermost(builder.PrimaryHandler));
         }
@@ -24,6 +24,10 @@ internal sealed class FakeSparkflyFilter(FakeSparkfly sparkfly, IServiceProvider
             Chain(builder.PrimaryHandler).Last().InnerHandler = InPlaceOf(Innermost(builder.PrimaryHandler));
         }
     };
+
+    // The names of the clients that token requests are made with; their handler is put in place after all filters.
+    private static bool IsAuthClient(string? name) =>
+        name is not null && (name == "Sparkfly.Auth.Handler" || name.StartsWith("Sparkfly.Auth.Handler:", StringComparison.Ordinal));
 
     private static bool IsOfSparkfly(DelegatingHandler handler) => handler.GetType().Assembly == typeof(SparkflyAuthHandler).Assembly;
 

@@ -76,6 +76,11 @@ public sealed class FakeSparkflyRequest
                 headers[header.Key] = header.Value.ToString();
             }
         }
+        else if (message.Method == HttpMethod.Post || message.Method == HttpMethod.Put || message.Method == HttpMethod.Patch)
+        {
+            // As the platform sends it for a method that has a body.
+            headers["Content-Length"] = "0";
+        }
 
         return headers;
     }

@@ -6,257 +6,406 @@ using Microsoft.Extensions.Logging;
 namespace Sparkfly.Auth.Handler;
 
 /// <summary>
-/// Puts the account's token on every request to Sparkfly, and on nothing else; where the API answers 401, renews it and sends the request
+/// Attaches the account's token to every request to Sparkfly, and to no other. When the API answers 401, renews the token and sends the request
 /// again, once.
 /// </summary>
 /// <remarks>
 /// <para>
-/// Registered by <c>AddSparkflyAuth</c> as a transient service for the default account, and put on a client by
-/// <c>AddSparkflyAuthHandler</c> or <c>AddHttpMessageHandler&lt;SparkflyAuthHandler&gt;()</c>. Thread-safe, as handlers are.
+/// Registered by <c>AddSparkflyAuth</c> as a transient service for the default account, and added to a client by
+/// <c>AddSparkflyAuthHandler</c> or <c>AddHttpMessageHandler&lt;SparkflyAuthHandler&gt;()</c>. Thread-safe.
 /// </para>
 /// <para>
-/// Before its first request it makes its pipeline safe for the token: it turns the primary handler's redirects and cookies off, and puts a guard
-/// at the innermost place, which lets the token leave for Sparkfly only, follows redirects in the primary handler's place, and keeps the cookies
-/// of other hosts. A primary handler of another type than <see cref="SocketsHttpHandler"/> or <see cref="HttpClientHandler"/> must not follow
-/// redirects by itself.
+/// In a pipeline of <see cref="IHttpClientFactory"/> it stands directly above the primary handler, wherever it was added: below retries, hedging,
+/// logging and every other handler, none of which sees the token. Elsewhere it stands where it was put, and everything below it is the network.
+/// </para>
+/// <para>
+/// Before its first request it turns the primary handler's redirects and cookies off, follows redirects in its place, and keeps the cookies of other
+/// hosts. A primary handler of another type than <see cref="SocketsHttpHandler"/> or <see cref="HttpClientHandler"/> must not follow redirects itself.
 /// </para>
 /// </remarks>
 [DebuggerDisplay("Sparkfly account '{_accountName,nq}'")]
-public sealed class SparkflyAuthHandler : DelegatingHandler
+public sealed class SparkflyAuthHandler : DelegatingHandler, IInnermostHandler
 {
-    // Null where it is to be asked for: see ISparkflyAccountSource.
+    // Null where an ISparkflyAccountSource is asked for it.
     private readonly SparkflyAccount? _account;
     private readonly string _accountName;
-    private readonly SparkflyAccounts _accounts;
+    private readonly PrimaryHandlers _primaries;
     private readonly SparkflyMetrics _metrics;
+    private readonly TimeProvider _time;
     private readonly ILogger _logger;
 
-    // Set once, before the first request, under the lock.
-    private readonly Lock _securing = new();
+    // Set once, before the first request.
     private volatile PrimaryHandlerPolicy? _primary;
 
-    internal SparkflyAuthHandler(string account, SparkflyAccounts accounts, SparkflyMetrics metrics, ILogger logger)
+    // Made when the first request names an account: to read one takes time in each request.
+    private AsyncLocal<SparkflyAccount?>? _namedAccount;
+
+    internal SparkflyAuthHandler(
+        string account, SparkflyAccounts accounts, PrimaryHandlers primaries, SparkflyMetrics metrics, TimeProvider time, ILogger logger)
     {
         _account = accounts.MayBeOfSource(account) ? null : accounts.Get(account);
         _accountName = account;
-        _accounts = accounts;
+        Accounts = accounts;
+        _primaries = primaries;
         _metrics = metrics;
+        _time = time;
         _logger = logger;
     }
 
-    /// <inheritdoc/>
-    /// <exception cref="SparkflyAuthenticationException">There is no token for the request, which was not sent.</exception>
-    /// <exception cref="InvalidOperationException">
-    /// The request names an account that is not registered, or one of another origin; or the primary handler cannot be made safe.
-    /// </exception>
-    protected override Task<HttpResponseMessage> SendAsync(HttpRequestMessage request, CancellationToken cancellationToken)
-    {
-        ArgumentNullException.ThrowIfNull(request);
-        SecurePipeline();
-        string? named = AccountNamedBy(request);
-        return AccountAtHand(named) is { } account
-            ? SendForAsync(request, account, named is not null, cancellationToken)
-            : SendWhenFoundAsync(request, named, cancellationToken);
-    }
+    internal SparkflyAccounts Accounts { get; }
 
-    private Task<HttpResponseMessage> SendForAsync(
-        HttpRequestMessage request, SparkflyAccount account, bool isNamed, CancellationToken cancellationToken)
+    /// <summary>The client whose pipeline this is in; null where <see cref="IHttpClientFactory"/> has not built it.</summary>
+    internal string? Client { get; set; }
+
+    /// <summary>The account that the request names which is being sent in this flow. <see cref="RequestAccountHandler"/> sets it for the whole call.</summary>
+    internal SparkflyAccount? NamedAccount
     {
-        AccountSettings settings = account.Settings;
-        if (!settings.TakesToken(request.RequestUri))
+        get => _namedAccount?.Value;
+        set
         {
-            ReportForeign(request, account, settings, isNamed);
-            return base.SendAsync(request, cancellationToken);
-        }
+            if (_namedAccount is null)
+            {
+                Interlocked.CompareExchange(ref _namedAccount, new AsyncLocal<SparkflyAccount?>(), null);
+            }
 
-        // The settings are looked at again: a token of changed ones may be meant for another origin.
-        ValueTask<SparkflyToken> token = account.Tokens.GetTokenAsync(cancellationToken);
-        return token.IsCompletedSuccessfully && ReferenceEquals(settings, account.Settings)
-            ? SendOwnAsync(new Exchange(request, account, settings, isAsync: true), token.Result, cancellationToken)
-            : SendColdAsync(request, account, settings, isNamed, token, cancellationToken);
+            _namedAccount.Value = value;
+        }
     }
 
     /// <inheritdoc/>
     /// <exception cref="SparkflyAuthenticationException">There is no token for the request, which was not sent.</exception>
     /// <exception cref="InvalidOperationException">
-    /// The request names an account that is not registered, or one of another origin; or the primary handler cannot be made safe.
+    /// The request names an account that is not registered, or one of another origin; its <c>Host</c> header names another host; or the primary
+    /// handler cannot be made safe.
+    /// </exception>
+    protected override Task<HttpResponseMessage> SendAsync(HttpRequestMessage request, CancellationToken cancellationToken) =>
+        SendAsync(request, isAsync: true, cancellationToken);
+
+    /// <inheritdoc/>
+    /// <exception cref="SparkflyAuthenticationException">There is no token for the request, which was not sent.</exception>
+    /// <exception cref="InvalidOperationException">
+    /// The request names an account that is not registered, or one of another origin; its <c>Host</c> header names another host; or the primary
+    /// handler cannot be made safe.
     /// </exception>
     protected override HttpResponseMessage Send(HttpRequestMessage request, CancellationToken cancellationToken)
     {
+        using NoSynchronizationContext none = NoSynchronizationContext.Enter();
+        return SendAsync(request, isAsync: false, cancellationToken).GetAwaiter().GetResult();
+    }
+
+    Task<HttpResponseMessage> IInnermostHandler.SendAsync(HttpRequestMessage request, CancellationToken cancellationToken) =>
+        SendAsync(request, cancellationToken);
+
+    HttpResponseMessage IInnermostHandler.Send(HttpRequestMessage request, CancellationToken cancellationToken) => Send(request, cancellationToken);
+
+    /// <summary>The common case, which allocates nothing: the handler's own account, a token at hand, a response that is there at once.</summary>
+    private Task<HttpResponseMessage> SendAsync(HttpRequestMessage request, bool isAsync, CancellationToken cancellationToken)
+    {
         ArgumentNullException.ThrowIfNull(request);
-        SecurePipeline();
-        string? named = AccountNamedBy(request);
-        SparkflyAccount account = AccountAtHand(named) ?? _accounts.FindAsync(named ?? _accountName, cancellationToken).GetAwaiter().GetResult();
-        while (true)
+        PrimaryHandlerPolicy primary = _primary ??= _primaries.ForApi(this);
+        if (_account is not { } account || NamedAccount is not null || RequestAccountHandler.NameIn(request) is not null)
         {
-            AccountSettings settings = account.Settings;
-            if (!settings.TakesToken(request.RequestUri))
-            {
-                ReportForeign(request, account, settings, named is not null);
-                return base.Send(request, cancellationToken);
-            }
-
-            SparkflyToken token = Block(account.Tokens, null, cancellationToken);
-            if (ReferenceEquals(settings, account.Settings))
-            {
-                // From here on as above; with isAsync: false nothing is awaited that is not complete already.
-                var exchange = new Exchange(request, account, settings, isAsync: false);
-                return SendOwnAsync(exchange, token, cancellationToken).GetAwaiter().GetResult();
-            }
+            return SendNamedAsync(request, isAsync, cancellationToken);
         }
-    }
 
-    private async Task<HttpResponseMessage> SendWhenFoundAsync(
-        HttpRequestMessage request, string? named, CancellationToken cancellationToken)
-    {
-        SparkflyAccount account = await _accounts.FindAsync(named ?? _accountName, cancellationToken).ConfigureAwait(false);
-        return await SendForAsync(request, account, named is not null, cancellationToken).ConfigureAwait(false);
-    }
-
-    private async Task<HttpResponseMessage> SendColdAsync(
-        HttpRequestMessage request,
-        SparkflyAccount account,
-        AccountSettings settings,
-        bool isNamed,
-        ValueTask<SparkflyToken> token,
-        CancellationToken cancellationToken)
-    {
-        while (true)
+        AccountSettings settings = account.Settings;
+        if (!TakesToken(request, settings))
         {
-            SparkflyToken obtained = await token.ConfigureAwait(false);
-            if (ReferenceEquals(settings, account.Settings))
-            {
-                var exchange = new Exchange(request, account, settings, isAsync: true);
-                return await SendOwnAsync(exchange, obtained, cancellationToken).ConfigureAwait(false);
-            }
-
-            settings = account.Settings;
-            if (!settings.TakesToken(request.RequestUri))
-            {
-                ReportForeign(request, account, settings, isNamed);
-                return await base.SendAsync(request, cancellationToken).ConfigureAwait(false);
-            }
-
-            token = account.Tokens.GetTokenAsync(cancellationToken);
+            return SendWithoutTokenAsync(request, account, isAsync, cancellationToken);
         }
-    }
 
-    /// <summary>With the token at hand: an answer that is there at once, and final, costs nothing further.</summary>
-    private Task<HttpResponseMessage> SendOwnAsync(Exchange exchange, SparkflyToken token, CancellationToken cancellationToken)
-    {
+        // The settings are looked at again: a token of changed ones may be meant for another origin.
+        ValueTask<SparkflyToken> asked = account.Tokens.GetTokenAsync(cancellationToken);
+        if (!asked.IsCompletedSuccessfully || !ReferenceEquals(settings, account.Settings))
+        {
+            return SendUntilFinalAsync(request, account, new AskedToken(asked.AsTask(), settings), null, isAsync, cancellationToken);
+        }
+
+        SparkflyToken token = Given(asked.Result, account);
+        Uri address = request.RequestUri!;
+        int headers = Attach(request, account, token);
         Task<HttpResponseMessage> sending;
         try
         {
-            Attach(exchange, token);
-            sending = SendInnerAsync(exchange, cancellationToken);
+            sending = isAsync ? base.SendAsync(request, cancellationToken) : Task.FromResult(base.Send(request, cancellationToken));
         }
         catch
         {
-            Detach(exchange, null);
+            Detach(request, address, headers, null);
+            ReplayableBody.Restore(request);
             throw;
         }
 
-        if (sending.IsCompletedSuccessfully && exchange.IsFinal(sending.Result))
+        if (!sending.IsCompletedSuccessfully)
         {
-            Detach(exchange, sending.Result);
+            return FinishAsync(request, token, address, headers, sending, cancellationToken);
+        }
+
+        bool isFinal = IsFinal(sending.Result);
+        Detach(request, address, headers, sending.Result);
+        if (isFinal)
+        {
+            ReplayableBody.Restore(request);
             return sending;
         }
 
-        return FinishAsync(exchange, token, sending, cancellationToken);
+        return SendUntilFinalAsync(request, account, null, new Sent(token, address, sending.Result), isAsync, cancellationToken);
     }
 
+    /// <summary>The common case where the response comes later. Its state machine is what a request costs, so it holds no more than it must.</summary>
     private async Task<HttpResponseMessage> FinishAsync(
-        Exchange exchange, SparkflyToken token, Task<HttpResponseMessage> sending, CancellationToken cancellationToken)
+        HttpRequestMessage request, SparkflyToken token, Uri address, int headers, Task<HttpResponseMessage> sending, CancellationToken cancellationToken)
     {
-        HttpResponseMessage? response = null;
+        HttpResponseMessage response;
         try
         {
             response = await sending.ConfigureAwait(false);
-            return exchange.IsFinal(response)
-                ? response
-                : response = await FollowUpAsync(exchange, token, response, cancellationToken).ConfigureAwait(false);
-        }
-        finally
-        {
-            // In time for an outer handler that sends the message elsewhere, or prints it.
-            Detach(exchange, response);
-        }
-    }
-
-    /// <summary>What is rare: a 401, or an answer to another message than was sent, since a redirect was followed.</summary>
-    private async Task<HttpResponseMessage> FollowUpAsync(
-        Exchange exchange, SparkflyToken token, HttpResponseMessage response, CancellationToken cancellationToken)
-    {
-        NoteLeak(exchange, response);
-
-        // Once; in a fleet once more, where what another instance had obtained is rejected too.
-        for (int sends = 1; WasRejected(exchange, response) && (sends == 1 || (sends == 2 && token.IsShared)); sends++)
-        {
-            SparkflyToken? renewed = await RenewAsync(exchange, token, response, cancellationToken).ConfigureAwait(false);
-            if (renewed is null)
-            {
-                break;
-            }
-
-            // Let go first: one connection is enough.
-            response.Dispose();
-            exchange.PutBodyInPlace();
-            Attach(exchange, token = renewed);
-            response = await SendInnerAsync(exchange, cancellationToken).ConfigureAwait(false);
-            NoteLeak(exchange, response);
-        }
-
-        if (response.StatusCode == HttpStatusCode.Unauthorized && exchange.WasSentHome(response))
-        {
-            _metrics.PassedThrough();
-        }
-
-        return response;
-    }
-
-    /// <summary>The token to send the request again with; null where the 401 goes to the caller.</summary>
-    private async ValueTask<SparkflyToken?> RenewAsync(
-        Exchange exchange, SparkflyToken rejected, HttpResponseMessage response, CancellationToken cancellationToken)
-    {
-        ISparkflyTokenProvider tokens = exchange.Account.Tokens;
-        if (!exchange.Settings.RetryOnUnauthorized || !exchange.CanBodyBeSentAgain)
-        {
-            _ = RenewForNextRequestAsync(exchange.Account, rejected);
-            Log.PassedThrough(_logger, exchange.Account.Name, exchange.Settings.RetryOnUnauthorized
-                ? "the request's body cannot be sent again; the next request has a new token"
-                : "RetryOnUnauthorized is off; the next request has a new token");
-            return null;
-        }
-
-        try
-        {
-            SparkflyToken renewed = exchange.IsAsync
-                ? await tokens.RenewTokenAsync(rejected, cancellationToken).ConfigureAwait(false)
-                : Block(tokens, rejected, cancellationToken);
-            if (!exchange.Account.Settings.TakesToken(exchange.Request.RequestUri))
-            {
-                Log.PassedThrough(_logger, exchange.Account.Name, "the account's BaseAddress has changed in between");
-                return null;
-            }
-
-            if (ReferenceEquals(renewed, rejected))
-            {
-                Log.PassedThrough(_logger, exchange.Account.Name, "a 401 has forced a renewal within UnauthorizedRefreshInterval");
-                return null;
-            }
-
-            Log.Replayed(_logger, exchange.Account.Name);
-            _metrics.Replayed();
-            return renewed;
         }
         catch
         {
-            // Nobody else will: the caller gets the exception instead.
+            Detach(request, address, headers, null);
+            ReplayableBody.Restore(request);
+            throw;
+        }
+
+        bool isFinal = IsFinal(response);
+        Detach(request, address, headers, response);
+        if (isFinal)
+        {
+            ReplayableBody.Restore(request);
+            return response;
+        }
+
+        return await SendUntilFinalAsync(request, _account!, null, new Sent(token, address, response), isAsync: true, cancellationToken).ConfigureAwait(false);
+    }
+
+    /// <summary>For a request that names its account, or whose account an <see cref="ISparkflyAccountSource"/> is asked for.</summary>
+    private async Task<HttpResponseMessage> SendNamedAsync(HttpRequestMessage request, bool isAsync, CancellationToken cancellationToken)
+    {
+        string? name = RequestAccountHandler.NameIn(request);
+        SparkflyAccount? account = NamedAccount;
+        if (name is not null && name != account?.Name)
+        {
+            account = await Accounts.GetAsync(name, cancellationToken).OrBlock(isAsync).ConfigureAwait(false);
+            if (Client is null)
+            {
+                // No handler of ours stands above this one. Elsewhere a handler in between has named the account.
+                RequestAccountHandler.CheckOrigin(request, account);
+            }
+        }
+
+        account ??= await Accounts.GetAsync(_accountName, cancellationToken).OrBlock(isAsync).ConfigureAwait(false);
+        return await SendUntilFinalAsync(request, account, null, null, isAsync, cancellationToken).ConfigureAwait(false);
+    }
+
+    private Task<HttpResponseMessage> SendWithoutTokenAsync(
+        HttpRequestMessage request, SparkflyAccount account, bool isAsync, CancellationToken cancellationToken)
+    {
+        if (_primary is { MaxRedirections: 0, Cookies: null })
+        {
+            // Nothing was taken from the primary handler, so there is nothing to do in its place.
+            ReportForeign(request, account);
+            return isAsync ? base.SendAsync(request, cancellationToken) : Task.FromResult(base.Send(request, cancellationToken));
+        }
+
+        return SendUntilFinalAsync(request, account, null, null, isAsync, cancellationToken);
+    }
+
+    /// <summary>Sends the message, follows redirects, and sends it again with a new token after a 401, until the response is the caller's.</summary>
+    /// <param name="request">The message. One object is sent all the time, as the platform does.</param>
+    /// <param name="account">The account that the request is for.</param>
+    /// <param name="asked">The token for the first send, where it has been asked for already.</param>
+    /// <param name="sent">The first send, where it has been made already.</param>
+    /// <param name="isAsync">Whether to await, or to block.</param>
+    /// <param name="cancellationToken">Ends the call.</param>
+    private async Task<HttpResponseMessage> SendUntilFinalAsync(
+        HttpRequestMessage request, SparkflyAccount account, AskedToken? asked, Sent? sent, bool isAsync, CancellationToken cancellationToken)
+    {
+        bool hasLeftOrigin = false;
+        int redirects = 0;
+        int renewals = 0;
+        try
+        {
+            while (true)
+            {
+                Sent last = sent ?? await SendOnceAsync(request, account, asked, hasLeftOrigin, redirects > 0, isAsync, cancellationToken).ConfigureAwait(false);
+                if (last.Response is not { } response)
+                {
+                    return null!;
+                }
+
+                sent = null;
+                asked = null;
+                if (last.IsRejected(request))
+                {
+                    // Once; in a fleet once more, where the token that another instance had obtained is rejected too.
+                    asked = renewals == 0 || (renewals == 1 && last.Token!.IsShared)
+                        ? await RenewAsync(request, account, last, isAsync, cancellationToken).ConfigureAwait(false)
+                        : null;
+                    if (asked is null)
+                    {
+                        _metrics.PassedThrough();
+                        return response;
+                    }
+
+                    renewals++;
+                    response.Dispose();
+                }
+                else if (redirects < _primary!.MaxRedirections && NextHop(request, account, response) is { } target)
+                {
+                    // Not even where the chain comes back: then another host has asked for it.
+                    hasLeftOrigin |= !new Origin(request.RequestUri!).Matches(target);
+                    redirects++;
+                    response.Dispose();
+                    Redirects.Apply(request, response.StatusCode, target);
+                }
+                else
+                {
+                    return response;
+                }
+
+                TraceHeaders.RemoveForNextSend(request, _primary!.TraceFields);
+            }
+        }
+        finally
+        {
+            ReplayableBody.Restore(request);
+        }
+    }
+
+    private async Task<Sent> SendOnceAsync(
+        HttpRequestMessage request,
+        SparkflyAccount account,
+        AskedToken? asked,
+        bool hasLeftOrigin,
+        bool isRedirected,
+        bool isAsync,
+        CancellationToken cancellationToken)
+    {
+        PrimaryHandlerPolicy primary = _primary!;
+        SparkflyToken? token = hasLeftOrigin ? null : await GetTokenAsync(request, account, asked, isAsync, cancellationToken).ConfigureAwait(false);
+        bool isElsewhere = token is null && !account.Settings.Origin.Matches(request.RequestUri);
+        if (isElsewhere)
+        {
+            ReportForeign(request, account);
+        }
+
+        // Sparkfly's are kept nowhere, be it a token request of the caller's own to another account.
+        CookieContainer? cookies = isElsewhere && !request.Headers.NonValidated.Contains(HeaderText.Key) ? primary.Cookies : null;
+        string? ownCookies = cookies is null ? null : Cookies.Add(request, cookies);
+        Uri address = request.RequestUri!;
+        int headers = Attach(request, account, token);
+        if (primary.FirstHopCredentials is { } credentials)
+        {
+            credentials.IsRedirected = isRedirected;
+        }
+
+        HttpResponseMessage? response = null;
+        try
+        {
+            response = isAsync ? await base.SendAsync(request, cancellationToken).ConfigureAwait(false) : base.Send(request, cancellationToken);
+            return new Sent(token, address, response);
+        }
+        finally
+        {
+            Detach(request, address, headers, response, token is not null);
+            if (cookies is not null)
+            {
+                Cookies.Restore(request, ownCookies);
+                if (response is not null)
+                {
+                    Cookies.Keep(response, address, cookies);
+                }
+            }
+        }
+    }
+
+    /// <summary>The token for the message where it goes now; null where it goes without one.</summary>
+    private async ValueTask<SparkflyToken?> GetTokenAsync(
+        HttpRequestMessage request, SparkflyAccount account, AskedToken? asked, bool isAsync, CancellationToken cancellationToken)
+    {
+        if (asked is { } already)
+        {
+            SparkflyToken token = await new ValueTask<SparkflyToken>(already.Token).OrBlock(isAsync).ConfigureAwait(false);
+            if (ReferenceEquals(already.Settings, account.Settings))
+            {
+                return Given(token, account);
+            }
+        }
+
+        while (true)
+        {
+            AccountSettings settings = account.Settings;
+            if (!TakesToken(request, settings))
+            {
+                return null;
+            }
+
+            SparkflyToken token = await account.Tokens.GetTokenAsync(cancellationToken).OrBlock(isAsync).ConfigureAwait(false);
+            if (ReferenceEquals(settings, account.Settings))
+            {
+                return Given(token, account);
+            }
+
+            // The settings have changed meanwhile: a token of the old ones may be meant for another origin.
+        }
+    }
+
+    // Of an application's own provider, or a test's: a mock that was not told what to return, for one.
+    private static SparkflyToken Given(SparkflyToken? token, SparkflyAccount account) => token ??
+        throw new InvalidOperationException($"The {account.Tokens.GetType()} in place as {nameof(ISparkflyTokenProvider)} gave no token.");
+
+    /// <summary>What to send the message with again after a 401; null where the 401 goes to the caller.</summary>
+    private async ValueTask<AskedToken?> RenewAsync(
+        HttpRequestMessage request, SparkflyAccount account, Sent sent, bool isAsync, CancellationToken cancellationToken)
+    {
+        AccountSettings settings = account.Settings;
+        SparkflyToken rejected = sent.Token!;
+        if (WhyNotAgain(request, settings, sent) is { } reason)
+        {
+            _ = RenewForNextRequestAsync(account, rejected);
+            Log.PassedThrough(_logger, account.Name, $"{reason}; the next request has a new token");
+            return null;
+        }
+
+        HttpResponseMessage response = sent.Response!;
+        try
+        {
+            Task<SparkflyToken> renewal = account.Tokens.RenewTokenAsync(rejected, cancellationToken).AsTask();
+            if (!renewal.IsCompleted)
+            {
+                // One connection must be enough, for the token request too.
+                await new ValueTask<bool>(UnauthorizedResponse.FreeConnectionAsync(response, _time, cancellationToken)).OrBlock(isAsync).ConfigureAwait(false);
+            }
+
+            SparkflyToken renewed = await new ValueTask<SparkflyToken>(renewal).OrBlock(isAsync).ConfigureAwait(false);
+            reason = !account.Settings.TakesToken(request.RequestUri) ? "the account's BaseAddress has changed in between"
+                : ReferenceEquals(renewed, rejected) ? "a 401 has forced a renewal within UnauthorizedRefreshInterval"
+                : null;
+            if (reason is not null)
+            {
+                Log.PassedThrough(_logger, account.Name, reason);
+                return null;
+            }
+
+            Log.Replayed(_logger, account.Name);
+            _metrics.Replayed();
+            return new AskedToken(Task.FromResult(renewed), settings);
+        }
+        catch
+        {
+            // The caller gets the exception in place of the response.
             response.Dispose();
             _metrics.PassedThrough();
             throw;
         }
     }
+
+    private static string? WhyNotAgain(HttpRequestMessage request, AccountSettings settings, Sent sent) =>
+        !settings.RetryOnUnauthorized ? "RetryOnUnauthorized is off"
+        : !ReplayableBody.CanBeSentAgain(request.Content) ? "the request's body cannot be sent again"
+        : !sent.IsAnsweredAsSent(request) ? "it answers another message than the one that was sent, by the primary handler"
+        : null;
 
     // Without waiting: the caller has its 401. The provider sees to it that the next request waits for the new token.
     private async Task RenewForNextRequestAsync(SparkflyAccount account, SparkflyToken rejected)
@@ -267,133 +416,151 @@ public sealed class SparkflyAuthHandler : DelegatingHandler
         }
         catch (Exception exception)
         {
-            // Nobody waits for it; whoever asks for the token next is told.
+            // The next caller that asks for a token is told.
             Log.RenewalForNextRequestFailed(_logger, account.Name, exception.Message);
         }
     }
 
-    private Task<HttpResponseMessage> SendInnerAsync(Exchange exchange, CancellationToken cancellationToken) => exchange.IsAsync
-        ? base.SendAsync(exchange.Request, cancellationToken)
-        : Task.FromResult(base.Send(exchange.Request, cancellationToken));
-
-    /// <summary>Whether the API itself has rejected the token: the answer is a 401 of the account's origin, to a message that had it.</summary>
-    private static bool WasRejected(in Exchange exchange, HttpResponseMessage response) =>
-        response.StatusCode == HttpStatusCode.Unauthorized && exchange.WasSentWithToken(response) && exchange.WasSentHome(response);
-
-    // The guard takes the token off whatever leaves for elsewhere; where it is still on, a handler below the guard has gone there by itself.
-    private void NoteLeak(in Exchange exchange, HttpResponseMessage response)
+    /// <summary>Where a redirect leads; null where it is not followed.</summary>
+    private Uri? NextHop(HttpRequestMessage request, SparkflyAccount account, HttpResponseMessage response)
     {
-        if (exchange.WasSentWithToken(response) && !exchange.WasSentHome(response))
+        Uri from = request.RequestUri!;
+        if (Redirects.Target(from, response) is not { } target)
         {
-            _primary!.Break();
-            Log.PrimaryHandlerFollowedRedirect(_logger, PrimaryHandlers.Innermost(this).GetType().ToString());
+            return null;
         }
+
+        // A generated client has a method for the token request, and the key is on it.
+        bool isTokenRequest = (account.Settings.Origin.Matches(from) && account.Settings.IsAuthEndpoint(from)) || request.Headers.NonValidated.Contains(HeaderText.Key);
+        bool wouldAuthenticate = _primary!.HasDefaultCredentials && !new Origin(from).Matches(target);
+        bool hasBody = request.Content is not null && !Redirects.BecomesGet(response.StatusCode, request.Method);
+        return isTokenRequest || wouldAuthenticate || (hasBody && !ReplayableBody.CanBeSentAgain(request.Content)) ? null : target;
     }
 
-    private void Attach(in Exchange exchange, SparkflyToken? token)
+    /// <summary>Whether the message is sent with the account's token.</summary>
+    /// <exception cref="InvalidOperationException">It must not be sent to Sparkfly at all.</exception>
+    private bool TakesToken(HttpRequestMessage request, AccountSettings settings)
     {
-        if (_primary!.IsBroken)
+        Uri? uri = request.RequestUri;
+        if (!settings.Origin.Matches(uri))
+        {
+            return false;
+        }
+
+        PrimaryHandlerPolicy primary = _primary!;
+        if (primary.Problem is { } problem)
+        {
+            throw new InvalidOperationException(problem.Message, problem);
+        }
+
+        if (_primaries.IsRefused(primary, Client))
         {
             throw new InvalidOperationException(
                 $"The primary handler of this Sparkfly client ({PrimaryHandlers.Innermost(this).GetType()}) has followed a redirect to " +
                 "another origin and taken the token along, so no further token is given to it. Turn its redirects off; they are followed for it.");
         }
 
-        if (token is null)
-        {
-            // Of an application's own, or a test's: a mock that was not told what to return, for one.
-            throw new InvalidOperationException($"The {exchange.Account.Tokens.GetType()} in place as {nameof(ISparkflyTokenProvider)} gave no token.");
-        }
-
-        exchange.Account.Allow(token, exchange.Settings.Origin);
-        HttpRequestHeaders headers = exchange.Request.Headers;
-        headers.Remove(HeaderText.Token);
-        headers.TryAddWithoutValidation(HeaderText.Token, token.Value);
+        settings.Origin.CheckHostHeader(request);
+        return !settings.IsAuthEndpoint(uri!);
     }
 
-    private static void Detach(in Exchange exchange, HttpResponseMessage? response)
+    /// <summary>Puts on the message what only the network may see, and a body that can be sent again.</summary>
+    /// <returns>How many headers the message has now.</returns>
+    private int Attach(HttpRequestMessage request, SparkflyAccount account, SparkflyToken? token)
     {
-        exchange.Request.Headers.Remove(HeaderText.Token);
-        if (response?.RequestMessage is { } sent && !ReferenceEquals(sent, exchange.Request))
+        HttpContent? content = request.Content;
+        if (content is not null && !ReplayableBody.IsIn(content))
         {
-            // A handler in between has sent a copy.
-            sent.Headers.Remove(HeaderText.Token);
+            if (token is not null)
+            {
+                request.Content = ReplayableBody.CanBeReadAgain(content) ? content : ReplayableBody.Of(content, account.Settings.MaxReplayBodySize);
+            }
+            else if (request.Headers.ExpectContinue == true && _primary!.MaxRedirections > 0)
+            {
+                // Elsewhere the platform's rules hold, and it can redirect a body of which it has read nothing.
+                request.Content = ReplayableBody.IsOneWay(content) ? ReplayableBody.Of(content, 0) : content;
+            }
         }
 
-        exchange.End();
-    }
-
-    /// <summary>The account for the request, where it need not be asked for.</summary>
-    /// <exception cref="InvalidOperationException">The request names an account that is not registered.</exception>
-    private SparkflyAccount? AccountAtHand(string? named) => named is null && _account is not null ? _account : _accounts.At(named ?? _accountName);
-
-    /// <summary>The name of the account that this one request is for; null where that is the handler's own.</summary>
-    private static string? AccountNamedBy(HttpRequestMessage request)
-    {
-        if (RequestOptionsPeek.Of(request) is not { } options ||
-            !options.TryGetValue(SparkflyRequestOptions.Account.Key, out object? value) ||
-            value is null)
+        HttpRequestHeaders headers = request.Headers;
+        int count = headers.NonValidated.Count;
+        if (token is not null)
         {
-            return null;
+            headers.TryAddWithoutValidation(HeaderText.Token, token.Value);
+            if (headers.NonValidated.Count == count)
+            {
+                // The caller's own was there.
+                headers.Remove(HeaderText.Token);
+                headers.TryAddWithoutValidation(HeaderText.Token, token.Value);
+            }
         }
 
-        return value is string name
-            ? name
-            : throw new InvalidOperationException(
-                $"The request option \"{SparkflyRequestOptions.Account.Key}\" is a {value.GetType().Name}; an account's name is a string.");
+        return headers.NonValidated.Count;
     }
 
-    private void ReportForeign(HttpRequestMessage request, SparkflyAccount account, AccountSettings settings, bool isNamed)
+    /// <summary>Takes off what <see cref="Attach"/> and the platform have put on: a handler above may send the message again, or print it.</summary>
+    private void Detach(HttpRequestMessage request, Uri address, int headers, HttpResponseMessage? response, bool hasToken = true)
     {
-        if (request.RequestUri is not { IsAbsoluteUri: true } uri || settings.Origin.Matches(uri))
+        PrimaryHandlerPolicy primary = _primary!;
+        TraceHeaders.RemoveAdded(request, headers, primary.TraceFields);
+        if (!hasToken)
         {
             return;
         }
 
-        if (isNamed)
+        HttpRequestMessage answered = response?.RequestMessage ?? request;
+        bool isOther = !ReferenceEquals(answered, request) || !ReferenceEquals(request.RequestUri, address);
+        if (isOther && answered.Headers.NonValidated.Contains(HeaderText.Token) && !new Origin(address).Matches(answered.RequestUri))
         {
-            throw new InvalidOperationException(
-                $"The request to {Origin.Of(uri)} names the Sparkfly account '{account.Name}', whose BaseAddress is at {settings.Origin}: " +
-                "it would leave without a token. Use a client of that account, or an absolute address under its BaseAddress.");
+            _primaries.Refuse(primary, Client, this);
+        }
+
+        request.Headers.Remove(HeaderText.Token);
+        if (isOther)
+        {
+            answered.Headers.Remove(HeaderText.Token);
+        }
+    }
+
+    /// <summary>Whether the response goes to the caller as it is: no 401, and no redirect to follow.</summary>
+    private bool IsFinal(HttpResponseMessage? response) =>
+        response is null ||
+        (response.StatusCode != HttpStatusCode.Unauthorized && (_primary!.MaxRedirections == 0 || !Redirects.IsRedirect(response.StatusCode)));
+
+    private void ReportForeign(HttpRequestMessage request, SparkflyAccount account)
+    {
+        Origin home = account.Settings.Origin;
+        if (request.RequestUri is not { IsAbsoluteUri: true } uri || home.Matches(uri))
+        {
+            return;
         }
 
         if (uri.IdnHost.EndsWith(".sparkfly.com", StringComparison.OrdinalIgnoreCase) && account.TakeWarningOfSparkflyHost())
         {
-            Log.OtherSparkflyOrigin(_logger, Origin.Of(uri), account.Name, settings.Origin);
+            Log.OtherSparkflyOrigin(_logger, Origin.Of(uri), account.Name, home);
         }
         else if (_logger.IsEnabled(LogLevel.Debug))
         {
-            Log.ForeignOrigin(_logger, Origin.Of(uri), account.Name, settings.Origin);
+            Log.ForeignOrigin(_logger, Origin.Of(uri), account.Name, home);
         }
     }
 
-    /// <exception cref="InvalidOperationException">The primary handler has been used already, and cannot be changed any more.</exception>
-    private void SecurePipeline()
-    {
-        if (_primary is null)
-        {
-            lock (_securing)
-            {
-                _primary ??= PrimaryHandlers.SecureForApi(this, new OriginGuardHandler(_logger));
-            }
-        }
-    }
+    /// <summary>A token that has been asked for, and is of use while the settings are still these.</summary>
+    private readonly record struct AskedToken(Task<SparkflyToken> Token, AccountSettings Settings);
 
-    // Without the caller's synchronization context: a provider of the application's own may come back to it, and it is blocked here.
-    private static SparkflyToken Block(ISparkflyTokenProvider tokens, SparkflyToken? rejected, CancellationToken cancellationToken)
+    /// <summary>A send: with which token, to which address, and what came back.</summary>
+    private readonly record struct Sent(SparkflyToken? Token, Uri Address, HttpResponseMessage? Response)
     {
-        SynchronizationContext? context = SynchronizationContext.Current;
-        SynchronizationContext.SetSynchronizationContext(null);
-        try
-        {
-            ValueTask<SparkflyToken> token = rejected is null
-                ? tokens.GetTokenAsync(cancellationToken)
-                : tokens.RenewTokenAsync(rejected, cancellationToken);
-            return token.IsCompletedSuccessfully ? token.Result : token.AsTask().GetAwaiter().GetResult();
-        }
-        finally
-        {
-            SynchronizationContext.SetSynchronizationContext(context);
-        }
+        /// <summary>Whether the API has rejected the token: a 401, from the origin that it was sent to.</summary>
+        public bool IsRejected(HttpRequestMessage request) =>
+            Token is not null &&
+            Response!.StatusCode == HttpStatusCode.Unauthorized &&
+            new Origin(Address).Matches((Response.RequestMessage ?? request).RequestUri);
+
+        /// <summary>Whether the response is to this message, and not to another one that the primary handler has made of it.</summary>
+        public bool IsAnsweredAsSent(HttpRequestMessage request) =>
+            Response!.RequestMessage is not { } answered ||
+            ReferenceEquals(answered, request) ||
+            (answered.Method == request.Method && answered.RequestUri == Address);
     }
 }

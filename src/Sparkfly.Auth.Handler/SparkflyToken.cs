@@ -24,8 +24,7 @@ public sealed class SparkflyToken
             throw new ArgumentException("A token is visible ASCII characters without white space.", nameof(value));
         }
 
-        // A copy, so that the string object stands for this token alone: see SecretOrigins.
-        _value = new string(value);
+        _value = value;
         ObtainedAt = obtainedAt;
         ExpiresAt = expiresAt;
     }

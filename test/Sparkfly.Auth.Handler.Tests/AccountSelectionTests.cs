@@ -1,3 +1,4 @@
+using System.Collections.Concurrent;
 using System.Net;
 using Microsoft.Extensions.Hosting;
 using Microsoft.Extensions.Options;
@@ -84,6 +85,134 @@ public class AccountSelectionTests
         Assert.That(sent, Is.Not.EqualTo(before));
         Assert.That(sent, Is.EqualTo((await second.GetTokenAsync()).Value));
         Assert.That((await app.Tokens.GetTokenAsync()).Value, Is.EqualTo(untouched), "the client's own account has seen no 401");
+    }
+
+    /// <summary>How a handler in between copies the message, without its options.</summary>
+    public enum Copied
+    {
+        ByOneHandler,
+        ByTwo,
+        OnAnotherThread,
+    }
+
+    [Test]
+    public async Task A_name_that_is_set_before_the_pipeline_holds_though_a_handler_copies_the_message_without_its_options(
+        [Values] Copied copied, [Values] bool isAddedAfter, [Values] Sending sending)
+    {
+        await using StandInServer server = await TwoAccountServer();
+        ConcurrentQueue<Seen> seen = server.Record(static _ => false);
+        await using TestApp app = TwoAccountApp(server, "", isAddedAfter, client =>
+        {
+            for (int i = copied == Copied.ByTwo ? 0 : 1; i < 2; i++)
+            {
+                client.AddHttpMessageHandler(() => new InlineHandler((request, send) => copied == Copied.OnAnotherThread
+                    ? OnAnotherThread(() => send(Copy(request)), sending)
+                    : send(Copy(request))));
+            }
+        });
+        using HttpClient client = app.Client();
+
+        foreach (string? name in (string?[])["second", null, "second", ""])
+        {
+            using HttpResponseMessage response = await Get(client, name, sending);
+            Assert.That(response.StatusCode, Is.EqualTo(HttpStatusCode.OK));
+        }
+
+        server.RevokeTokens();
+        using HttpResponseMessage replayed = await Get(client, "second", sending);
+
+        string[] tokens = [.. seen.Select(static s => s.Token!)];
+        Assert.That(replayed.StatusCode, Is.EqualTo(HttpStatusCode.OK));
+        Assert.That(tokens, Has.Length.EqualTo(6));
+        Assert.That((tokens[2], tokens[3], tokens[4]), Is.EqualTo((tokens[0], tokens[1], tokens[0])));
+        Assert.That(tokens[1], Is.Not.EqualTo(tokens[0]));
+        Assert.That(tokens[5], Is.EqualTo((await app.Services.GetRequiredKeyedService<ISparkflyTokenProvider>("second").GetTokenAsync()).Value));
+
+        static Task<HttpResponseMessage> OnAnotherThread(Func<Task<HttpResponseMessage>> send, Sending sending)
+        {
+            Task<HttpResponseMessage> sent = Task.Run(send);
+            return sending == Sending.Async ? sent : Task.FromResult(sent.GetAwaiter().GetResult());
+        }
+    }
+
+    /// <summary>A call that a handler makes meanwhile is one of its own, which names no account.</summary>
+    [Test]
+    public async Task A_call_from_inside_a_call_that_names_an_account_does_not_inherit_the_name(
+        [Values("api", "another")] string inner, [Values] bool isAddedAfter, [Values] Sending sending)
+    {
+        await using StandInServer server = await TwoAccountServer();
+        ConcurrentQueue<Seen> seen = server.Record(static _ => false);
+        TestApp? running = null;
+        await using TestApp app = TwoAccountApp(server, "", isAddedAfter, client =>
+        {
+            client.Services.AddHttpClient("another").AddSparkflyAuthHandler();
+            client.AddHttpMessageHandler(() => new InlineHandler((request, send) =>
+            {
+                if (request.RequestUri!.AbsolutePath == "/v1.0/outer")
+                {
+                    using HttpClient nested = running!.Client(inner);
+                    using HttpResponseMessage response = Task.Run(() => Get(nested, null, sending)).GetAwaiter().GetResult();
+                    using HttpResponseMessage onThisThread = nested.Send(new HttpRequestMessage(HttpMethod.Get, "offers"));
+                }
+
+                return send(Copy(request));
+            }));
+        });
+        running = app;
+        using HttpClient client = app.Client();
+
+        using HttpResponseMessage response = await Get(client, "second", sending, "outer");
+
+        string own = (await app.Tokens.GetTokenAsync()).Value;
+        string second = (await app.Services.GetRequiredKeyedService<ISparkflyTokenProvider>("second").GetTokenAsync()).Value;
+        Assert.That(
+            seen.Select(static s => $"{s.Url} {s.Token}"),
+            Is.EqualTo((string[])[$"/v1.0/offers {own}", $"/v1.0/offers {own}", $"/v1.0/outer {second}"]));
+    }
+
+    [Test]
+    public async Task Nothing_of_it_is_left_in_the_callers_execution_context([Values] bool isChain, [Values] Sending sending)
+    {
+        var sparkfly = new InMemorySparkfly();
+        await using TestApp app = sparkfly.App(
+            register: services => services.AddSparkflyAuth("second", options =>
+            {
+                options.BaseAddress = new Uri("https://sparkfly.test/v1.0");
+                (options.Identity, options.Key) = ("second", SecretSweep.NewSecret("key"));
+            }).ConfigureAuthClient(auth => auth.ConfigurePrimaryHttpMessageHandler(() => sparkfly.Auth)),
+            client: client =>
+            {
+                if (isChain)
+                {
+                    client.ConfigurePrimaryHttpMessageHandler(() => new InlineHandler(static (request, send) => send(request)) { InnerHandler = sparkfly.Api });
+                }
+            });
+        using var client = new HttpMessageInvoker(app.Services.GetRequiredService<IHttpMessageHandlerFactory>().CreateHandler("api"));
+
+        (ExecutionContext? before, ExecutionContext? after) = await BothWays.OnThread(() =>
+        {
+            // Nothing of the test's own is in it.
+            var context = new AsyncLocal<string> { Value = "the caller's" };
+            ExecutionContext? before = ExecutionContext.Capture();
+            using var request = new HttpRequestMessage(HttpMethod.Get, "https://sparkfly.test/v1.0/offers");
+            request.SetSparkflyAccount("second");
+            Task<HttpResponseMessage>? sent = null;
+            if (sending == Sending.Async)
+            {
+                sent = client.SendAsync(request, CancellationToken.None);
+            }
+            else
+            {
+                client.Send(request, CancellationToken.None).Dispose();
+            }
+
+            ExecutionContext? after = ExecutionContext.Capture();
+            sent?.GetAwaiter().GetResult().Dispose();
+            GC.KeepAlive(context);
+            return (before, after);
+        });
+
+        Assert.That(after, Is.SameAs(before));
     }
 
     [Test]
@@ -195,6 +324,19 @@ public class AccountSelectionTests
         return sent!;
     }
 
+    private static async Task<HttpResponseMessage> Get(HttpClient client, string? account, Sending sending, string address = "offers")
+    {
+        using var request = new HttpRequestMessage(HttpMethod.Get, address);
+        if (account is not null)
+        {
+            request.SetSparkflyAccount(account);
+        }
+
+        return await client.SendAs(sending, request);
+    }
+
+    private static HttpRequestMessage Copy(HttpRequestMessage request) => new(request.Method, request.RequestUri);
+
     private static Task<InvalidOperationException> Fails(HttpClient client, Action<HttpRequestMessage> choose) =>
         Thrown.By<InvalidOperationException>(async () =>
         {
@@ -222,7 +364,8 @@ public class AccountSelectionTests
         return server;
     }
 
-    private TestApp TwoAccountApp(StandInServer server, string clientAccount) => new(services =>
+    private TestApp TwoAccountApp(
+        StandInServer server, string clientAccount, bool isAddedAfter = false, Action<IHttpClientBuilder>? client = null) => new(services =>
     {
         services.AddSparkflyAuth(o => o.Use(server));
         services.AddSparkflyAuth("second", options =>
@@ -230,6 +373,16 @@ public class AccountSelectionTests
             Second(options);
             options.BaseAddress = server.BaseAddress;
         });
-        services.AddHttpClient("api").AddSparkflyAuthHandler(clientAccount);
+        IHttpClientBuilder builder = services.AddHttpClient("api");
+        if (!isAddedAfter)
+        {
+            client?.Invoke(builder);
+        }
+
+        builder.AddSparkflyAuthHandler(clientAccount);
+        if (isAddedAfter)
+        {
+            client?.Invoke(builder);
+        }
     });
 }

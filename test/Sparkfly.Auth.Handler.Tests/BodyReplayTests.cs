@@ -10,6 +10,14 @@ public class BodyReplayTests
 {
     private static readonly bool[] s_bothWays = [true, false];
 
+    /// <summary>Bodies that may not give the same bytes twice, longer than what the platform sends without being asked for it.</summary>
+    public enum Unread
+    {
+        Json,
+        OneWayStream,
+        MultipartWithOneWayStream,
+    }
+
     private static IEnumerable<TestCaseData> EveryBodyBothWays() =>
         from body in Bodies.All
         from isAsync in s_bothWays
@@ -24,8 +32,7 @@ public class BodyReplayTests
         await using StandInServer server = await Sparkfly.StartAsync();
         Uploads uploads = Uploads.At(server);
         Upload bare = await SendBareAsync(server, uploads, body, isAsync);
-        using var probe = new Probe();
-        await using TestApp app = await WarmAppAsync(server, client: b => b.AddHttpMessageHandler(() => probe));
+        await using TestApp app = await WarmAppAsync(server);
         using HttpClient client = app.Client();
         using HttpContent content = body.Make();
         using var request = new HttpRequestMessage(HttpMethod.Post, "offers") { Content = content };
@@ -45,15 +52,27 @@ public class BodyReplayTests
     {
         var body = (Body)what;
         await using StandInServer server = await Sparkfly.StartAsync();
-        using var probe = new Probe();
-        await using TestApp app = await WarmAppAsync(server, client: b => b.AddHttpMessageHandler(() => probe));
+        HttpContent? sent = null;
+        HttpContent? above = null;
+        await using TestApp app = await WarmAppAsync(server, client: b => b
+            .AddHttpMessageHandler(() => new InlineHandler((message, send) =>
+            {
+                above = message.Content;
+                return send(message);
+            }))
+            .ConfigurePrimaryHttpMessageHandler(() => new OwnPrimaryHandler((message, send) =>
+            {
+                sent = message.Content;
+                return send(message);
+            })));
         using HttpClient client = app.Client();
         using HttpContent content = body.Make();
         using var request = new HttpRequestMessage(HttpMethod.Post, "offers") { Content = content };
 
         using HttpResponseMessage response = await client.SendAsync(request, isAsync);
 
-        Assert.That(probe.Bodies.Single(), body.IsReadAgain ? Is.SameAs(content) : Is.TypeOf<ReplayableContent>());
+        Assert.That(sent, body.IsReadAgain ? Is.SameAs(content) : Is.Not.SameAs(content).And.Not.Null, "with the primary handler");
+        Assert.That(above, Is.SameAs(content), "above our handler");
         Assert.That(request.Content, Is.SameAs(content));
     }
 
@@ -96,14 +115,14 @@ public class BodyReplayTests
         const int Limit = 3_000_000;
         const long Long = 50_000_000;
         using var content = new StreamContent(new OneWayStream(Bodies.Bytes(100_000), Long));
-        using ReplayableContent kept = ReplayableContent.Of(content, Limit)!;
+        using HttpContent kept = ReplayableBody.Of(content, Limit);
 
         // Synchronously, so that every allocation is this thread's.
         long before = GC.GetAllocatedBytesForCurrentThread();
         kept.CopyTo(Stream.Null, null, CancellationToken.None);
         long allocated = GC.GetAllocatedBytesForCurrentThread() - before;
 
-        Assert.That(kept.IsComplete, Is.False);
+        Assert.That(ReplayableBody.CanBeSentAgain(kept), Is.False);
         Assert.That(allocated, Is.LessThan(3 * Limit), "the last buffer has the limit's length, those before it half of the next one's");
     }
 
@@ -140,40 +159,98 @@ public class BodyReplayTests
         }
     }
 
-    /// <summary>Rule 4.4: what was kept serves every further send of the pipeline, not only ours.</summary>
+    /// <summary>Rule 6.1: each message of a retry above passes the handler, and rule 4.4 holds for each.</summary>
     [Test]
-    public async Task A_retry_between_the_handler_and_the_network_sends_the_kept_body_as_often_as_it_likes([Values] bool isAsync)
+    public async Task Each_message_of_a_retry_above_is_sent_again_with_its_whole_body([Values] bool isAsync, [Values] bool isStream)
     {
         byte[] bytes = Bodies.Bytes(30_000);
         await using StandInServer server = await Sparkfly.StartAsync();
         var uploads = new Uploads();
-        int calls = 0;
+        var statuses = new List<int>();
         server.OnApiRequest = async context =>
         {
             await uploads.ReceiveAsync(context);
-            if (Interlocked.Increment(ref calls) % 2 == 1)
+            bool isGood = server.IsGood(context.Request.Headers["X-Auth-Token"].ToString());
+            bool isFirst = isGood && statuses.TrueForAll(static s => s == StatusCodes.Status401Unauthorized);
+            statuses.Add(!isGood ? StatusCodes.Status401Unauthorized : isFirst ? StatusCodes.Status503ServiceUnavailable : StatusCodes.Status200OK);
+            if (isFirst)
             {
+                server.RevokeTokens();
                 context.Response.StatusCode = StatusCodes.Status503ServiceUnavailable;
-                return true;
             }
 
-            return false;
+            return isFirst;
         };
-        await using TestApp app = await WarmAppAsync(server, client: b => b.AddHttpMessageHandler(() => new RetryOnce()));
+        await using TestApp app = await WarmAppAsync(
+            server, static options => options.UnauthorizedRefreshInterval = TimeSpan.Zero, b => b.AddHttpMessageHandler(() => new RetryOnce()));
         using HttpClient client = app.Client();
-        using var request = new HttpRequestMessage(HttpMethod.Post, "offers") { Content = new StreamContent(new OneWayStream(bytes)) };
+        using HttpContent content = isStream ? new StreamContent(new MemoryStream(bytes)) : new ByteArrayContent(bytes);
+        using var request = new HttpRequestMessage(HttpMethod.Post, "offers") { Content = content };
 
         server.RevokeTokens();
         using HttpResponseMessage response = await client.SendAsync(request, isAsync);
 
         Assert.That(response.StatusCode, Is.EqualTo(HttpStatusCode.OK));
-        Assert.That(uploads.All.Select(u => u.Sha256), Is.EqualTo(Enumerable.Repeat(Upload.Digest(bytes), 4)), "503, 401, 503, 200");
-        Assert.That(server.TokenRequests, Is.EqualTo(2));
+        Assert.That(statuses, Is.EqualTo([401, 503, 401, 200]), "each message of the retry is sent twice");
+        Assert.That(uploads.All.Select(u => u.Sha256), Is.EqualTo(Enumerable.Repeat(Upload.Digest(bytes), 4)));
+        Assert.That(server.TokenRequests, Is.EqualTo(3));
+        Assert.That(request.Content, Is.SameAs(content));
     }
 
-    /// <summary>Rule 4.4, where a handler below puts another body in the place of the one it is given.</summary>
+    /// <summary>Rule 4.4: a body of which nothing was read can be sent, of whatever kind and size.</summary>
     [Test]
-    public async Task A_handler_that_wraps_the_body_wraps_the_callers_own_each_time([Values] bool isAsync)
+    public async Task A_body_that_the_server_did_not_ask_for_before_its_401_is_sent_again_whole(
+        [Values] Unread kind, [Values(0, 1000, 1_000_000)] int limit, [Values] bool isAsync)
+    {
+        await using StandInServer server = await Sparkfly.StartAsync();
+        Uploads uploads = ReadWhereAnswered(server, context => server.IsGood(context.Request.Headers["X-Auth-Token"].ToString()));
+        await using TestApp app = await WarmAppAsync(server, options => options.MaxReplayBodySize = limit, WaitForContinue);
+        using HttpClient client = app.Client();
+        using HttpContent content = ContentOf(kind);
+        using var request = new HttpRequestMessage(HttpMethod.Post, "offers") { Content = content };
+        request.Headers.ExpectContinue = true;
+
+        server.RevokeTokens();
+        using HttpResponseMessage response = await client.SendAsync(request, isAsync);
+
+        Assert.That(response.StatusCode, Is.EqualTo(HttpStatusCode.OK));
+        Assert.That(uploads.All.Select(u => u.Sha256), Is.EqualTo((string[])[DigestOf(kind)]), "bodies that were received to their end");
+        Assert.That((server.ApiRequests, server.TokenRequests), Is.EqualTo((2, 2)));
+        Assert.That(request.Content, Is.SameAs(content));
+    }
+
+    /// <summary>Rules 4.4 and 6.2: the same where the answer is a redirect, at the account's origin and elsewhere, as the platform does it.</summary>
+    [Test]
+    public async Task A_body_that_the_server_did_not_ask_for_before_its_redirect_is_sent_whole_to_the_target(
+        [Values] Unread kind, [Values(0, 1_000_000)] int limit, [Values] bool isElsewhere, [Values] bool isAsync)
+    {
+        await using StandInServer sparkfly = await Sparkfly.StartAsync();
+        await using StandInServer elsewhere = await Sparkfly.StartAsync();
+        StandInServer server = isElsewhere ? elsewhere : sparkfly;
+        var tokens = new List<string>();
+        Uploads uploads = ReadWhereAnswered(server, context =>
+        {
+            tokens.Add(context.Request.Headers["X-Auth-Token"].ToString());
+            return context.Request.Path == "/v1.0/moved";
+        }, static context => context.RedirectTo(307, "moved"));
+        await using TestApp app = await WarmAppAsync(sparkfly, options => options.MaxReplayBodySize = limit, WaitForContinue);
+        string token = isElsewhere ? "" : (await app.Tokens.GetTokenAsync()).Value;
+        using HttpClient client = app.Client();
+        using HttpContent content = ContentOf(kind);
+        using var request = new HttpRequestMessage(HttpMethod.Post, new Uri(server.BaseAddress, "offers")) { Content = content };
+        request.Headers.ExpectContinue = true;
+
+        using HttpResponseMessage response = await client.SendAsync(request, isAsync);
+
+        Assert.That(response.StatusCode, Is.EqualTo(isElsewhere ? HttpStatusCode.Unauthorized : HttpStatusCode.OK), "of the target");
+        Assert.That(uploads.All.Select(u => u.Sha256), Is.EqualTo((string[])[DigestOf(kind)]), "bodies that were received to their end");
+        Assert.That(tokens, Is.EqualTo((string[])[token, token]));
+        Assert.That(request.Content, Is.SameAs(content));
+    }
+
+    /// <summary>Rule 4.4, where a handler above puts another body in the place of the one it is given.</summary>
+    [Test]
+    public async Task A_body_that_a_handler_above_has_wrapped_is_sent_again_wrapped_once([Values] bool isAsync)
     {
         await using StandInServer server = await Sparkfly.StartAsync();
         var uploads = Uploads.At(server);
@@ -192,7 +269,7 @@ public class BodyReplayTests
         Assert.That(uploads.All.Select(u => u.Sha256), Is.EqualTo(Enumerable.Repeat(Upload.Digest("<envelope>letter</envelope>"u8), 2)));
     }
 
-    /// <summary>Rule 4.4, where a handler below sends the body twice at one time (hedging).</summary>
+    /// <summary>Rule 4.4, where the network reads the body twice at one time.</summary>
     [Test]
     public async Task A_body_that_is_read_twice_at_one_time_is_never_sent_again_by_halves()
     {
@@ -203,7 +280,7 @@ public class BodyReplayTests
             await (time == 1 ? firstMayEnd.Task : new TaskCompletionSource().Task);
             await stream.WriteAsync(" and half"u8.ToArray());
         });
-        using ReplayableContent kept = ReplayableContent.Of(original, 1000)!;
+        using HttpContent kept = ReplayableBody.Of(original, 1000);
 
         Task first = kept.CopyToAsync(Stream.Null);
         _ = kept.CopyToAsync(Stream.Null);
@@ -220,13 +297,13 @@ public class BodyReplayTests
     public async Task What_a_content_writes_the_old_asynchronous_way_stays_asynchronous_while_it_is_kept()
     {
         using var original = new OwnAsyncContent(static (_, stream) => Task.Factory.FromAsync(stream.BeginWrite, stream.EndWrite, new byte[10], 0, 10, null));
-        using ReplayableContent kept = ReplayableContent.Of(original, 1000)!;
+        using HttpContent kept = ReplayableBody.Of(original, 1000);
         var connection = new Moq.Mock<Stream>(Moq.MockBehavior.Strict);
         connection.Setup(c => c.WriteAsync(Moq.It.IsAny<ReadOnlyMemory<byte>>(), Moq.It.IsAny<CancellationToken>())).Returns(() => default(ValueTask));
 
         await kept.CopyToAsync(connection.Object).WaitAsync(TestApp.Patience);
 
-        Assert.That(kept.IsComplete, Is.True);
+        Assert.That(ReplayableBody.CanBeSentAgain(kept), Is.True);
     }
 
     /// <summary>Rule 4.4: a body that broke off is not taken for a whole one.</summary>
@@ -241,7 +318,7 @@ public class BodyReplayTests
                 throw new IOException("the source is gone");
             }
         });
-        using ReplayableContent kept = ReplayableContent.Of(original, 1000)!;
+        using HttpContent kept = ReplayableBody.Of(original, 1000);
 
         Assert.That(
             async () =>
@@ -256,7 +333,7 @@ public class BodyReplayTests
                 }
             },
             Throws.InstanceOf<HttpRequestException>());
-        Assert.That(kept.IsComplete, Is.False);
+        Assert.That(ReplayableBody.CanBeSentAgain(kept), Is.False);
     }
 
     /// <summary>Rule 4.4: a message that is sent a second time by its owner is sent again on a 401 as the first time.</summary>
@@ -428,6 +505,43 @@ public class BodyReplayTests
         await app.Tokens.GetTokenAsync();
         return app;
     }
+
+    private static HttpContent ContentOf(Unread kind) => kind switch
+    {
+        Unread.Json => JsonContent.Create(new Once<string>([new string('a', 50_000)])),
+        Unread.OneWayStream => new StreamContent(new OneWayStream(Bodies.Bytes(50_000))),
+        _ => new MultipartContent("mixed", "a-boundary") { new StreamContent(new OneWayStream(Bodies.Bytes(50_000))) },
+    };
+
+    private static string DigestOf(Unread kind)
+    {
+        using var body = new MemoryStream();
+        using HttpContent content = ContentOf(kind);
+        content.CopyTo(body, null, CancellationToken.None);
+        return Upload.Digest(body.ToArray());
+    }
+
+    /// <summary>Reads the body where the answer is the server's own: Kestrel asks for a body when it is first read. Else it stays unread.</summary>
+    private static Uploads ReadWhereAnswered(StandInServer server, Func<HttpContext, bool> isRead, Func<HttpContext, Task>? otherwise = null)
+    {
+        var uploads = new Uploads();
+        server.OnApiRequest = async context =>
+        {
+            if (isRead(context))
+            {
+                await uploads.ReceiveAsync(context);
+                return false;
+            }
+
+            await (otherwise?.Invoke(context) ?? Task.CompletedTask);
+            return otherwise is not null;
+        };
+        return uploads;
+    }
+
+    // By default the platform sends the body after a second all the same.
+    private static void WaitForContinue(IHttpClientBuilder client) =>
+        client.ConfigurePrimaryHttpMessageHandler(static () => new SocketsHttpHandler { Expect100ContinueTimeout = TestApp.Patience });
 
     /// <summary>Sends it without the handler, forgets it, and returns what the server received.</summary>
     private static async Task<Upload> SendBareAsync(StandInServer server, Uploads uploads, Body body, bool isAsync)

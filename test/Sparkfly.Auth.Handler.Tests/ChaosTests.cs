@@ -7,7 +7,7 @@ namespace Sparkfly.Auth.Handler.Tests;
 
 /// <summary>
 /// All of it at once: two accounts, sixteen workers, an /auth that is slow and fails, connections that break, tokens that are revoked and
-/// expire, endpoints that refuse every token.
+/// expire, endpoints that refuse every token, and a handler above ours that sends copies.
 /// </summary>
 /// <remarks>
 /// <c>SPARKFLY_CHAOS_REQUESTS</c> makes it longer, <c>SPARKFLY_CHAOS_SEED</c> replays what a seed does (the threads' order aside).
@@ -49,6 +49,7 @@ public class ChaosTests
         private static readonly string[] s_everything =
         [
             "plain", "slow", "reset", "error", "refuse", "revocations", "200", "401", "500", "connection lost", "without a token", "cancelled",
+            "copied", "copied, account and all lost",
         ];
 
         private readonly int _seed;
@@ -56,6 +57,7 @@ public class ChaosTests
         private readonly DateTimeOffset _start;
         private readonly Account[] _accounts = [new(""), new("other")];
         private readonly ConcurrentDictionary<string, int> _counts = new();
+        private readonly ConcurrentDictionary<string, Sent> _sent = new();
         private int _ended;
 
         public Chaos(int seed)
@@ -76,10 +78,10 @@ public class ChaosTests
                 register: services =>
                 {
                     _accounts[1].Sparkfly.AddAccount(services, "other");
-                    services.AddHttpClient("other").AddSparkflyAuthHandler("other").RemoveAllLoggers()
+                    services.AddHttpClient("other").AddSparkflyAuthHandler("other").RemoveAllLoggers().AddHttpMessageHandler(NewHandlerAbove)
                         .ConfigurePrimaryHttpMessageHandler(() => _accounts[1].Sparkfly.Api);
                 },
-                client: static client => client.RemoveAllLoggers(),
+                client: client => client.RemoveAllLoggers().AddHttpMessageHandler(NewHandlerAbove),
                 isQuiet: true);
             _start = Now;
         }
@@ -155,7 +157,7 @@ public class ChaosTests
         private async Task SendAsync(HttpClient client, Account account, string id, string kind, bool isByName, bool isCancelled)
         {
             using var request = new HttpRequestMessage(HttpMethod.Post, $"{kind}?{id}") { Content = new StringContent(id) };
-            request.Options.Set(Sent.Key, new Sent(account, Now, Volatile.Read(ref account.NewestInUse)));
+            _sent[id] = new Sent(account, Now, Volatile.Read(ref account.NewestInUse));
             if (isByName)
             {
                 request.SetSparkflyAccount(account.Name);
@@ -194,15 +196,45 @@ public class ChaosTests
             {
                 Problems.Enqueue($"request {id} ({kind}): {exception}");
             }
+            finally
+            {
+                _sent.TryRemove(id, out _);
+            }
         }
+
+        // Added after ours, and above it all the same. Now and then it sends a copy without the options, which name the account.
+        private InlineHandler NewHandlerAbove() => new(async (request, send) =>
+        {
+            HttpRequestMessage sent = request;
+            if (request.RequestUri!.Query[^1] is '7' or '8')
+            {
+                Count(request.Options.Any() ? "copied, account and all lost" : "copied");
+                sent = new HttpRequestMessage(request.Method, request.RequestUri) { Content = request.Content };
+            }
+
+            Check(InMemorySparkfly.TokenOf(sent) is null, "a handler above has seen a token before the request was sent");
+            try
+            {
+                return await send(sent);
+            }
+            finally
+            {
+                Check(InMemorySparkfly.TokenOf(sent) is null, "a handler above has seen a token after the request was sent");
+            }
+        });
 
         private async Task<HttpResponseMessage?> AnswerAsync(HttpRequestMessage request, CancellationToken cancellationToken)
         {
             string kind = request.RequestUri!.Segments[^1];
             string id = request.RequestUri.Query[1..];
-            request.Options.TryGetValue(Sent.Key, out Sent? sent);
+            if (!_sent.TryGetValue(id, out Sent? sent))
+            {
+                // Its caller has cancelled it, and gone.
+                throw new OperationCanceledException();
+            }
+
             string token = InMemorySparkfly.TokenOf(request) ?? "(none)";
-            Account account = sent!.Account;
+            Account account = sent.Account;
             if (account.Issued.TryGetValue(token, out (int Number, DateTimeOffset At) issued))
             {
                 // What was true when the caller sent it; what happens on its way is nobody's fault.
@@ -285,10 +317,7 @@ public class ChaosTests
             }
         }
 
-        private sealed record Sent(Account Account, DateTimeOffset At, int NewestInUse)
-        {
-            public static HttpRequestOptionsKey<Sent> Key { get; } = new("Chaos.Sent");
-        }
+        private sealed record Sent(Account Account, DateTimeOffset At, int NewestInUse);
 
         private sealed class Account(string name)
         {

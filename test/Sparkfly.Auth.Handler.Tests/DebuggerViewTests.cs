@@ -32,8 +32,9 @@ public class DebuggerViewTests
             options, token, account, app.Tokens, account.Settings, app.Services.GetRequiredService<AccountTokensRegistry>(),
             app.Services.GetRequiredService<SparkflyAuthClient>(), app.Services.GetRequiredService<SparkflyHandlerFactory>(),
             app.Services.GetRequiredService<SparkflyAuthHandler>(), new HeldToken(token, 0.5), new TokenRequest(account.Settings, token),
-            TokenDecision.Use(token), AuthAnswer.Of(token), new TokenOutcome(token, null),
-            new Exchange(request, account, account.Settings, isAsync: true),
+            TokenDecision.Use(token), AuthAnswer.Of(token), new TokenOutcome(token, null), new TokenExchange(account.Settings.AuthEndpoint, account.Settings) { Token = [token.Value] },
+            new SharedToken(token.Value, token.ObtainedAt, null), new SharedTokenCipher(account.Settings),
+            .. Pipeline(app, "api"), .. Pipeline(app, SparkflyAuthClient.ClientName("")),
         ];
         foreach (object root in roots)
         {
@@ -47,7 +48,8 @@ public class DebuggerViewTests
 
         Assert.That(issued, Is.Not.Empty);
         Assert.That(view.Texts, Has.Count.GreaterThan(100), "or little was unfolded");
-        Assert.That(view.Types, Is.SupersetOf((Type[])[typeof(AccountSettings), typeof(HeldToken), typeof(AccountTokens), typeof(SparkflyToken)]));
+        Assert.That(view.Types, Is.SupersetOf((Type[])[
+            typeof(AccountSettings), typeof(HeldToken), typeof(AccountTokens), typeof(SparkflyToken), typeof(TokenRequestHandler), typeof(RequestAccountHandler)]));
         string[] secrets = [.. issued, sparkfly.Options.Key, sparkfly.Options.Identity];
         Assert.That(view.Texts.Where(t => secrets.Any(t.Contains)), Is.Empty);
     }
@@ -63,7 +65,8 @@ public class DebuggerViewTests
         object[] holders =
         [
             options, settings, token, new HeldToken(token, 0), new TokenRequest(settings, token), TokenDecision.Use(token), AuthAnswer.Of(token),
-            new TokenOutcome(token, null),
+            new TokenOutcome(token, null), new TokenExchange(settings.AuthEndpoint, settings) { Token = [secret] },
+            new SharedToken(secret, token.ObtainedAt, null), new SharedTokenCipher(settings),
         ];
 
         Assert.That(holders.Select(static h => h.ToString()), Has.None.Contains(secret));
@@ -73,7 +76,7 @@ public class DebuggerViewTests
     [Test]
     public void Every_type_with_a_secret_among_its_members_has_a_DebuggerDisplay_of_its_own()
     {
-        foreach (Type type in (Type[])[typeof(SparkflyAuthOptions), typeof(AccountSettings), typeof(SparkflyToken), typeof(Exchange)])
+        foreach (Type type in (Type[])[typeof(SparkflyAuthOptions), typeof(AccountSettings), typeof(SparkflyToken), typeof(SharedToken), typeof(SharedTokenCipher), typeof(TokenExchange)])
         {
             Assert.That(type.GetCustomAttribute<DebuggerDisplayAttribute>(), Is.Not.Null, type.Name);
         }
@@ -87,6 +90,16 @@ public class DebuggerViewTests
         view.Show(new AuthFailure("a message that is shown"), "failure");
 
         Assert.That(view.Texts, Has.Some.Contains("a message that is shown"));
+    }
+
+    /// <summary>The handlers of a client, from the outermost to the primary one.</summary>
+    private static IEnumerable<HttpMessageHandler> Pipeline(TestApp app, string client)
+    {
+        HttpMessageHandler? handler = app.Services.GetRequiredService<IHttpMessageHandlerFactory>().CreateHandler(client);
+        for (; handler is not null; handler = (handler as DelegatingHandler)?.InnerHandler)
+        {
+            yield return handler;
+        }
     }
 
     private static bool IsGenerated(MemberInfo member) => member.IsDefined(typeof(CompilerGeneratedAttribute), inherit: false);

@@ -204,7 +204,15 @@ public class MetricsTests
     [Test]
     public async Task A_401_counts_as_passed_through_where_the_body_cannot_be_sent_again()
     {
-        var sparkfly = new InMemorySparkfly { OnApiRequest = Refuse };
+        var sparkfly = new InMemorySparkfly
+        {
+            // A body of which nothing was read could be sent.
+            OnApiRequest = static async (request, cancellationToken) =>
+            {
+                await request.Content!.CopyToAsync(Stream.Null, cancellationToken);
+                return InMemorySparkfly.Status(HttpStatusCode.Unauthorized);
+            },
+        };
         await using TestApp app = sparkfly.App(static options => options.MaxReplayBodySize = 0);
         using MetricCollector<long> unauthorized = Counts(app);
         using HttpClient client = app.Client();

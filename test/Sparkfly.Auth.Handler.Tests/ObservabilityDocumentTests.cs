@@ -31,10 +31,11 @@ public partial class ObservabilityDocumentTests
     {
         await using TestApp app = new InMemorySparkfly().App();
         var measured = new List<string>();
+        IMeterFactory meters = app.Services.GetRequiredService<IMeterFactory>();
         using var listener = new MeterListener();
         listener.InstrumentPublished = (instrument, _) =>
         {
-            if (instrument.Meter.Name == "Sparkfly.Auth.Handler" && instrument.Meter.Scope == app.Services.GetRequiredService<IMeterFactory>())
+            if (instrument.Meter.Name == "Sparkfly.Auth.Handler" && instrument.Meter.Scope == meters)
             {
                 string kind = instrument.GetType().Name.StartsWith("Histogram", StringComparison.Ordinal) ? "histogram" : "counter";
                 measured.Add($"| `{instrument.Name}` | {kind}, {instrument.Unit} |");

@@ -110,20 +110,48 @@ public class OriginTests
         };
     }
 
+    /// <summary>Rules 6.1 and 6.8: with the handler on every client, other services' headers of the same name are theirs.</summary>
     [Test]
-    public async Task A_token_of_the_account_that_the_caller_puts_on_a_request_elsewhere_is_taken_off([Values] Sending sending)
+    public async Task An_X_Auth_Token_for_another_host_arrives_untouched_however_many_values_it_has(
+        [Values(1, 1000)] int count, [Values] bool isInDefaults, [Values] Sending sending)
     {
         await using StandInServer sparkfly = await Sparkfly.StartAsync();
         await using RecordingServer other = await RecordingServer.StartAsync();
-        await using TestApp app = sparkfly.App();
+        await using var app = new TestApp(services =>
+        {
+            services.AddSparkflyAuth(options => options.Use(sparkfly));
+            IHttpClientBuilder client = services.AddHttpClient("api");
+            _ = isInDefaults ? services.ConfigureHttpClientDefaults(static clients => clients.AddSparkflyAuthHandler()) : client.AddSparkflyAuthHandler().Services;
+        });
         using HttpClient client = app.Client();
-        using HttpResponseMessage warm = await client.GetAs(sending, "offers");
-        using var request = new HttpRequestMessage(HttpMethod.Get, other.Address);
-        request.Headers.Add("X-Auth-Token", (await app.Tokens.GetTokenAsync()).Value);
+        using HttpResponseMessage warm = await client.GetAs(sending, new Uri(sparkfly.BaseAddress, "offers"));
+        string[] values = [.. Enumerable.Range(0, count).Select(static i => $"value-{i}")];
+        using var request = new HttpRequestMessage(HttpMethod.Get, other.Address) { Headers = { { "X-Auth-Token", values } } };
 
         using HttpResponseMessage response = await client.SendAs(sending, request);
 
-        Assert.That(other.Requests.Single().Token, Is.Null);
+        Assert.That(other.Requests.Single().Token, Is.EqualTo(string.Join(", ", values)));
+        Assert.That(request.Headers.GetValues("X-Auth-Token"), Is.EqualTo(values));
+        Assert.That(sparkfly.TokenRequests, Is.EqualTo(1));
+    }
+
+    [Test]
+    public async Task A_request_to_Sparkfly_has_the_accounts_token_in_place_of_the_callers_which_is_not_restored(
+        [Values(1, 1000)] int count, [Values] Sending sending)
+    {
+        await using StandInServer sparkfly = await Sparkfly.StartAsync();
+        ConcurrentQueue<Seen> home = sparkfly.Record(static _ => false);
+        await using TestApp app = sparkfly.App();
+        using HttpClient client = app.Client();
+        using var request = new HttpRequestMessage(HttpMethod.Get, "offers")
+        {
+            Headers = { { "X-Auth-Token", Enumerable.Range(0, count).Select(static i => $"value-{i}") } },
+        };
+
+        using HttpResponseMessage response = await client.SendAs(sending, request);
+
+        Assert.That(sparkfly.IsGood(home.Single().Token), Is.True);
+        Assert.That(request.Headers.Contains("X-Auth-Token"), Is.False);
     }
 
     [Test]

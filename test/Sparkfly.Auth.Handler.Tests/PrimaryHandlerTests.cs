@@ -221,7 +221,7 @@ public class PrimaryHandlerTests
     }
 
     [Test]
-    public async Task A_primary_handler_that_is_a_DelegatingHandler_with_nothing_below_it_is_guarded_too([Values] Following following, [Values] Sending sending)
+    public async Task A_primary_handler_that_is_a_DelegatingHandler_with_nothing_below_it_is_the_network([Values] Following following, [Values] Sending sending)
     {
         await using StandInServer sparkfly = await Sparkfly.StartAsync();
         var tokens = new ConcurrentQueue<(string Host, bool HasToken)>();
@@ -244,7 +244,7 @@ public class PrimaryHandlerTests
 
     [Test]
     public async Task Without_IHttpClientFactory_the_handler_is_as_safe(
-        [Values(Primary.Sockets, Primary.HttpClientHandler)] Primary primary, [Values] bool isReplaced, [Values] Sending sending)
+        [Values(Primary.Sockets, Primary.HttpClientHandler)] Primary primary, [Values] Sending sending)
     {
         await using StandInServer sparkfly = await Sparkfly.StartAsync();
         await using RecordingServer other = await RecordingServer.StartAsync();
@@ -252,11 +252,6 @@ public class PrimaryHandlerTests
         await using TestApp app = sparkfly.App();
         SparkflyAuthHandler handler = app.Services.GetRequiredService<SparkflyAuthHandler>();
         handler.InnerHandler = primary == Primary.Sockets ? new SocketsHttpHandler() : new HttpClientHandler();
-        if (isReplaced)
-        {
-            handler.InnerHandler = new RedirectingHandler(Following.Copy) { InnerHandler = handler.InnerHandler };
-        }
-
         using var client = new HttpClient(handler) { BaseAddress = sparkfly.BaseAddress };
 
         using HttpResponseMessage response = await client.GetAs(sending, "moved");
@@ -264,6 +259,98 @@ public class PrimaryHandlerTests
         Assert.That(response.StatusCode, Is.EqualTo(HttpStatusCode.OK));
         Assert.That(home.Single().Token, Is.Not.Null);
         Assert.That(other.Requests.Single().Token, Is.Null);
+    }
+
+    /// <summary>Without the factory the handler stands where it was put, and what is below it is the network.</summary>
+    [Test]
+    public async Task Without_IHttpClientFactory_a_handler_below_it_that_follows_redirects_by_itself_is_found_out_and_given_no_further_token(
+        [Values] Following following, [Values] Sending sending)
+    {
+        await using StandInServer sparkfly = await Sparkfly.StartAsync();
+        await using RecordingServer other = await RecordingServer.StartAsync();
+        sparkfly.Redirect("/v1.0/moved", other.Address.AbsoluteUri);
+        await using TestApp app = sparkfly.App();
+        SparkflyAuthHandler handler = app.Services.GetRequiredService<SparkflyAuthHandler>();
+        handler.InnerHandler = new RedirectingHandler(following) { InnerHandler = new SocketsHttpHandler() };
+        using var client = new HttpClient(handler) { BaseAddress = sparkfly.BaseAddress };
+
+        using HttpResponseMessage leaked = await client.GetAs(sending, "moved");
+
+        Assert.That(app.Log.Count(static e => e.StartsWith("[Critical] Sparkfly.Auth.Handler[33]", StringComparison.Ordinal)), Is.EqualTo(1));
+        Assert.That(
+            async () => (await client.GetAs(sending, "offers")).Dispose(), Throws.InvalidOperationException.With.Message.Contains("has followed a redirect"));
+        Assert.That((sparkfly.ApiRequests, other.Requests.Count), Is.EqualTo((1, 1)));
+        using HttpResponseMessage foreign = await client.GetAs(sending, other.Address);
+        Assert.That(foreign.StatusCode, Is.EqualTo(HttpStatusCode.OK), "requests to other hosts are let through");
+    }
+
+    /// <summary>A new instance would do it again, and each rotation of the client's pipeline makes one.</summary>
+    [Test]
+    public async Task An_unknown_primary_handler_that_is_found_out_is_refused_in_every_further_pipeline_of_its_client_and_in_no_other(
+        [Values] bool isInChain, [Values] Sending sending)
+    {
+        await using StandInServer sparkfly = await Sparkfly.StartAsync();
+        await using RecordingServer other = await RecordingServer.StartAsync();
+        sparkfly.Redirect("/v1.0/moved", other.Address.AbsoluteUri);
+        await using TestApp app = sparkfly.App(client: client =>
+        {
+            client.ConfigurePrimaryHttpMessageHandler(() => isInChain ? Wrapped(new UnknownFollowingHandler()) : new UnknownFollowingHandler());
+            client.Services.AddHttpClient("second").AddSparkflyAuthHandler().ConfigurePrimaryHttpMessageHandler(static () => new UnknownFollowingHandler());
+        });
+        using HttpClient before = NewPipeline(app, sparkfly);
+        using HttpClient leaking = app.Client();
+
+        using HttpResponseMessage leaked = await leaking.GetAs(sending, "moved");
+
+        using HttpClient rotated = NewPipeline(app, sparkfly);
+        foreach (HttpClient client in (HttpClient[])[leaking, rotated, before])
+        {
+            foreach (string path in (string[])["offers", "moved"])
+            {
+                Assert.That(
+                    async () => (await client.GetAs(sending, path)).Dispose(),
+                    Throws.InvalidOperationException.With.Message.Contains(nameof(UnknownFollowingHandler)));
+            }
+        }
+
+        Assert.That((sparkfly.ApiRequests, other.Requests.Count), Is.EqualTo((1, 1)), "one leak, and no second one");
+        using HttpClient second = app.Client("second");
+        using HttpResponseMessage ofAnother = await second.GetAs(sending, "offers");
+        Assert.That(ofAnother.StatusCode, Is.EqualTo(HttpStatusCode.OK), "another client's instance has done nothing");
+    }
+
+    /// <summary>Rule 6.2: default credentials cannot be kept from one address, so a redirect to another origin is not followed with them.</summary>
+    [Test]
+    public async Task With_default_credentials_a_redirect_within_the_origin_is_followed_and_one_elsewhere_goes_to_the_caller(
+        [Values(Primary.Sockets, Primary.HttpClientHandler)] Primary primary, [Values] Sending sending)
+    {
+        await using StandInServer sparkfly = await Sparkfly.StartAsync();
+        await using RecordingServer other = await RecordingServer.StartAsync();
+        sparkfly.Record(context =>
+        {
+            string? target = context.Request.Path.Value switch
+            {
+                "/v1.0/within" => "offers",
+                "/v1.0/away" => other.Address.AbsoluteUri,
+                _ => null,
+            };
+            return target is not null && context.RedirectTo(307, target).IsCompleted;
+        });
+        using HttpMessageHandler handler = primary == Primary.Sockets
+            ? new SocketsHttpHandler { Credentials = CredentialCache.DefaultCredentials }
+            : new HttpClientHandler { UseDefaultCredentials = true };
+        await using TestApp app = sparkfly.App(client: client => client.ConfigurePrimaryHttpMessageHandler(() => handler));
+        using HttpClient client = app.Client();
+
+        using HttpResponseMessage within = await client.GetAs(sending, "within");
+        using HttpResponseMessage away = await client.GetAs(sending, "away");
+        using HttpResponseMessage foreign = await client.GetAs(sending, other.Address);
+
+        Assert.That((within.StatusCode, away.StatusCode), Is.EqualTo((HttpStatusCode.OK, HttpStatusCode.TemporaryRedirect)));
+        Assert.That(other.Requests, Has.Count.EqualTo(1), "the caller's own");
+        Assert.That(
+            handler is SocketsHttpHandler sockets ? sockets.Credentials : ((HttpClientHandler)handler).Credentials,
+            Is.SameAs(CredentialCache.DefaultCredentials), "the platform knows it by this object");
     }
 
     [Test]
@@ -323,6 +410,8 @@ public class PrimaryHandlerTests
         Assert.That(home.Select(static s => s.Headers["Cookie"].Contains("affinity=node-7")), Is.All.True);
         Assert.That(cookies.Count, Is.EqualTo(2), "the stand-in's session cookie was kept beside it");
     }
+
+    private static HttpClient NewPipeline(TestApp app, StandInServer sparkfly) => new(app.NewPipeline("api")) { BaseAddress = sparkfly.BaseAddress };
 
     // IHttpClientFactory itself changes a primary handler that it sees (its MeterFactory), so a used one can only come to it wrapped.
     private static InlineHandler Wrapped(HttpMessageHandler handler) => new(static (request, send) => send(request)) { InnerHandler = handler };

@@ -1,6 +1,7 @@
 using System.Collections.Concurrent;
 using System.Diagnostics;
 using System.Net;
+using Microsoft.Extensions.Http;
 using Microsoft.Extensions.Options;
 using SparkflyStandIn;
 
@@ -24,14 +25,24 @@ public class RedactionTests
         ClientAfter,
         DefaultsBefore,
         DefaultsAfter,
+        PostConfigureBefore,
+        PostConfigureAfter,
     }
 
+    /// <summary>Our own token and key are on no message that a log sees, so the callers' and the API's are what there is to redact.</summary>
     [Test]
     public async Task The_log_at_Trace_shows_headers_and_no_secret_whatever_redaction_the_application_chose(
         [Values] Chosen chosen, [Values] Place place, [Values] bool isOwnRegistration, [Values] Sending sending)
     {
         await using StandInServer sparkfly = await Sparkfly.StartAsync();
         ConcurrentQueue<string> tokens = IssuedTokens(sparkfly);
+        string callersToken = SecretSweep.NewSecret("callers-token");
+        string answeredToken = SecretSweep.NewSecret("answered-token");
+        sparkfly.OnApiRequest = context =>
+        {
+            context.Response.Headers["X-Auth-Token"] = answeredToken;
+            return Task.FromResult(false);
+        };
         await using var app = new TestApp(services =>
         {
             if (place == Place.DefaultsBefore)
@@ -42,6 +53,11 @@ public class RedactionTests
             if (place == Place.ClientBefore)
             {
                 Choose(services.AddHttpClient("api"), chosen);
+            }
+
+            if (place == Place.PostConfigureBefore)
+            {
+                ChooseLast(services, chosen);
             }
 
             services.AddSparkflyAuth(options => options.Use(sparkfly))
@@ -57,17 +73,29 @@ public class RedactionTests
             {
                 services.ConfigureHttpClientDefaults(client => Choose(client, chosen));
             }
+
+            if (place == Place.PostConfigureAfter)
+            {
+                ChooseLast(services, chosen);
+            }
         });
         using HttpClient client = app.Client();
         using HttpResponseMessage response = await client.GetAs(sending, new Uri(sparkfly.BaseAddress, "offers"));
         sparkfly.RevokeTokens();
-        using HttpResponseMessage replayed = await client.GetAs(sending, new Uri(sparkfly.BaseAddress, "offers"));
+        using HttpResponseMessage replayed = await client.SendAs(
+            sending, new HttpRequestMessage(HttpMethod.Get, new Uri(sparkfly.BaseAddress, "offers")) { Headers = { { "X-Auth-Token", callersToken } } });
 
-        Assert.That(replayed.StatusCode, Is.EqualTo(HttpStatusCode.OK));
-        Assert.That(tokens, Has.Count.EqualTo(2));
+        // As a generated client does, which has a method for the token request.
+        using HttpResponseMessage own = await client.SendAs(sending, new HttpRequestMessage(HttpMethod.Post, new Uri(sparkfly.BaseAddress, "auth"))
+        {
+            Headers = { { "X-Auth-Identity", sparkfly.Options.Identity }, { "X-Auth-Key", sparkfly.Options.Key } },
+        });
+
+        Assert.That((replayed.StatusCode, own.StatusCode), Is.EqualTo((HttpStatusCode.OK, HttpStatusCode.NoContent)));
+        Assert.That(tokens, Has.Count.EqualTo(3));
         string log = string.Join('\n', app.Log);
-        Assert.That(log, Does.Contain("X-Auth-Token").And.Contain("X-Auth-Key"), "the factory does log headers, or this shows nothing");
-        foreach (string secret in (string[])[.. tokens, sparkfly.Options.Key, sparkfly.Options.Identity])
+        Assert.That(log, Does.Contain("X-Auth-Token: *").And.Contain("X-Auth-Key: *").And.Contain("X-Auth-Identity: *"), "the factory does log headers, or this shows nothing");
+        foreach (string secret in (string[])[.. tokens, sparkfly.Options.Key, sparkfly.Options.Identity, callersToken, answeredToken])
         {
             Assert.That(log, Does.Not.Contain(secret));
         }
@@ -76,6 +104,96 @@ public class RedactionTests
         {
             Assert.That(log, Does.Contain("IE=Edge"), "what the application chose to see is still shown");
         }
+    }
+
+    [Test]
+    public async Task No_log_of_the_factory_has_as_much_as_the_names_of_our_headers([Values] Sending sending)
+    {
+        await using StandInServer sparkfly = await Sparkfly.StartAsync();
+        await using var app = new TestApp(services =>
+        {
+            services.AddSparkflyAuth(options => options.Use(sparkfly)).ConfigureAuthClient(static client => Choose(client, Chosen.APredicateThatRedactsNothing));
+            Choose(services.AddHttpClient("api").AddSparkflyAuthHandler(), Chosen.APredicateThatRedactsNothing);
+        });
+        using HttpClient client = app.Client();
+        using HttpResponseMessage response = await client.GetAs(sending, "offers");
+        sparkfly.RevokeTokens();
+        using HttpResponseMessage replayed = await client.GetAs(sending, "offers");
+
+        string log = string.Join('\n', app.Log);
+        Assert.That(replayed.StatusCode, Is.EqualTo(HttpStatusCode.OK));
+        Assert.That(log, Does.Contain("Accept: application/json"), "headers of the token request");
+        Assert.That(log, Does.Contain("IE=Edge"), "headers of responses");
+        Assert.That(log, Does.Not.Contain("X-Auth-").IgnoreCase);
+    }
+
+    [Test]
+    public async Task A_token_that_its_response_repeats_in_another_header_is_in_no_log([Values] Sending sending)
+    {
+        await using StandInServer sparkfly = await Sparkfly.StartAsync();
+        ConcurrentQueue<string> tokens = IssuedTokens(sparkfly);
+        sparkfly.OnTokenRequest = context =>
+        {
+            sparkfly.AnswerWithToken(context);
+            context.Response.Headers.SetCookie = $"token={context.Response.Headers["X-Auth-Token"]}; path=/";
+            return Task.FromResult(true);
+        };
+        await using var app = new TestApp(services =>
+        {
+            services.AddSparkflyAuth(options => options.Use(sparkfly));
+            services.AddHttpClient("api").AddSparkflyAuthHandler();
+            ChooseLast(services, Chosen.APredicateThatRedactsNothing);
+        });
+        using HttpClient client = app.Client();
+
+        using HttpResponseMessage response = await client.GetAs(sending, "offers");
+
+        Assert.That(response.StatusCode, Is.EqualTo(HttpStatusCode.OK));
+        Assert.That(string.Join('\n', app.Log), Does.Contain("IE=Edge").And.Not.Contain(tokens.Single()));
+    }
+
+    [Test]
+    public async Task A_Retry_After_that_happens_to_be_the_identity_is_honoured()
+    {
+        await using StandInServer sparkfly = await Sparkfly.StartAsync(static o => o with { Identity = "17" });
+        sparkfly.OnTokenRequest = static async context =>
+        {
+            context.Response.Headers.RetryAfter = "17";
+            return await Answer(503, "")(context);
+        };
+        await using TestApp app = sparkfly.App();
+
+        SparkflyAuthenticationException exception = await Thrown.By<SparkflyAuthenticationException>(() => app.Tokens.GetTokenAsync().AsTask());
+
+        Assert.That(exception.RetryAt, Is.EqualTo(app.Time.GetUtcNow() + TimeSpan.FromSeconds(17)));
+    }
+
+    /// <summary>The platform's message repeats the line.</summary>
+    [Test]
+    public async Task A_token_in_a_malformed_line_of_a_response_is_in_no_exception_and_no_log(
+        [Values("HTTP/1.1 204 No Content\r\nX-Auth-Token {0}\r\n\r\n", "HTTP/1.1 {0}\r\n\r\n", "HTTP/1.1 204 No Content\r\nX Auth Token: {0}\r\n\r\n")]
+        string answer,
+        [Values] Sending sending)
+    {
+        string token = SecretSweep.NewSecret("token");
+        await using var sparkfly = new WireServer(_ => string.Format(System.Globalization.CultureInfo.InvariantCulture, answer, token));
+        await using var app = new TestApp(services =>
+        {
+            services.AddSparkflyAuth(options =>
+                    (options.BaseAddress, options.Identity, options.Key) = (sparkfly.BaseAddress, SecretSweep.NewSecret("identity"), SecretSweep.NewSecret("key")))
+
+                // The platform's own activity of the POST records the platform's exception, inside the primary handler. So this one has none.
+                .ConfigureAuthClient(static client => client.ConfigurePrimaryHttpMessageHandler(
+                    static () => new SocketsHttpHandler { ActivityHeadersPropagator = null }));
+            services.AddHttpClient("api").AddSparkflyAuthHandler();
+            ChooseLast(services, Chosen.APredicateThatRedactsNothing);
+        });
+        using HttpClient client = app.Client();
+
+        SparkflyAuthenticationException exception = await Thrown.By<SparkflyAuthenticationException>(() => client.GetAs(sending, "offers"));
+
+        Assert.That(exception.Message, Does.Contain("InvalidResponse: The response was not valid HTTP."));
+        Assert.That($"{exception} {string.Join('\n', app.Log)}", Does.Not.Contain(token));
     }
 
     [Test]
@@ -99,7 +217,16 @@ public class RedactionTests
         string token = SecretSweep.NewSecret("token");
         string[] secrets = [token, sparkfly.Options.Key, sparkfly.Options.Identity];
         failure.Arrange(sparkfly, token);
-        await using TestApp app = sparkfly.App(options => failure.Configure(options, sparkfly));
+        await using var app = new TestApp(services =>
+        {
+            services.AddSparkflyAuth(options =>
+            {
+                options.Use(sparkfly);
+                failure.Configure(options, sparkfly);
+            });
+            services.AddHttpClient("api").AddSparkflyAuthHandler();
+            ChooseLast(services, Chosen.APredicateThatRedactsNothing);
+        });
         Exception? exception = null;
         try
         {
@@ -113,7 +240,7 @@ public class RedactionTests
 
         Assert.That(exception, Is.Not.Null);
         string text = $"{exception} {exception?.InnerException} {string.Join(' ', exception!.Data.Keys.Cast<object>())} {string.Join('\n', app.Log)}";
-        foreach (string secret in secrets)
+        foreach (string secret in (string[])[.. secrets, string.Concat(sparkfly.Options.Key.Select(static c => $"%{(int)c:x2}"))])
         {
             Assert.That(text, Does.Not.Contain(secret).IgnoreCase);
         }
@@ -184,6 +311,25 @@ public class RedactionTests
             context.RedirectTo(302, $"https://evil.example/{s.Options.Key}?{s.Options.Identity}");
             return Task.FromResult(true);
         }),
+        new("redirect with the key encoded in it", static (s, _) => s.OnTokenRequest = context =>
+        {
+            context.RedirectTo(302, "/login?" + string.Concat(s.Options.Key.Select(static c => $"%{(int)c:x2}")));
+            return Task.FromResult(true);
+        }),
+        new("redirect to the key", static (s, _) => s.OnTokenRequest = context =>
+        {
+            context.RedirectTo(302, $"https://{s.Options.Key}.example/");
+            return Task.FromResult(true);
+        }),
+        new("echoed in headers", static (s, token) => s.OnTokenRequest = async context =>
+        {
+            context.Response.Headers["X-Echo"] = $"key={s.Options.Key}";
+            context.Response.Headers.SetCookie = (string[])["shown=cookie", $"identity={s.Options.Identity}"];
+            context.Response.Headers.ContentLanguage = s.Options.Key;
+            context.Response.Headers["X-Auth-Token"] = token;
+            context.Response.Headers["X-Trace"] = $"issued {token}";
+            return await Answer(401, """{"error": "Invalid credentials"}""")(context);
+        }),
         new("overloaded", static (s, _) => s.OnTokenRequest = Answer(503, "")),
         new("no token", static (s, _) => s.OnTokenRequest = Answer(204, null)),
         new("two tokens", static (s, token) => s.OnTokenRequest = AnswerToken(204, token, token)),
@@ -224,6 +370,21 @@ public class RedactionTests
         Chosen.APredicateThatRedactsNothing => client.RedactLoggedHeaders(static _ => false),
         _ => client,
     };
+
+    // After every configuration of a client, whenever that is registered.
+    private static void ChooseLast(IServiceCollection services, Chosen chosen)
+    {
+        Func<string, bool>? redacts = chosen switch
+        {
+            Chosen.AList => static header => header == "X-Something-Else",
+            Chosen.APredicateThatRedactsNothing => static _ => false,
+            _ => null,
+        };
+        if (redacts is not null)
+        {
+            services.PostConfigureAll<HttpClientFactoryOptions>(options => options.ShouldRedactHeaderValue = redacts);
+        }
+    }
 
     /// <summary>A way in which a first request fails.</summary>
     public sealed record Failure(string Name, Action<StandInServer, string> Arrange)

@@ -27,6 +27,7 @@ public class RedirectParityTests
 
             Assert.That(ours.Text, Is.EqualTo(platforms.Text), method);
             Assert.That(ours.Seen, Has.Count.EqualTo(2), $"{method}: the redirect was followed");
+            Assert.That(ours.Seen.Select(static s => s.TraceParent), Is.All.Not.Null & Is.Unique, $"{method}: each hop has its own");
             Assert.That(ours.Seen[0].Token, Is.Not.Null, $"{method}: the token went home");
             Assert.That(ours.Seen[1].Token, isToOtherOrigin ? Is.Null : Is.EqualTo(ours.Seen[0].Token), method);
         }
@@ -158,7 +159,8 @@ public class RedirectParityTests
             using HttpResponseMessage response = await client.SendAs(sending, request);
             Seen[] seen = [.. _seen];
             string text = $"{(int)response.StatusCode} {response.RequestMessage!.Method} {response.RequestMessage.RequestUri} {response.Headers.Location}\n" +
-                $"{request.Headers.Authorization} {request.Content is null}\n{string.Join('\n', seen.Select(static s => s.Without("X-Auth-Token")))}";
+                $"{request.Headers.Authorization} {request.Content is null}\n" +
+                $"{Traces.Shape(seen.Select(static s => s.TraceParent))}\n{string.Join('\n', seen.Select(static s => s.Without("X-Auth-Token")))}";
             return new Outcome(seen, text);
         }
 

@@ -1,4 +1,6 @@
+using System.Collections.Concurrent;
 using System.Net;
+using System.Net.Http.Json;
 using Microsoft.AspNetCore.Http;
 using Microsoft.Extensions.Http.Resilience;
 using Microsoft.Extensions.Time.Testing;
@@ -13,73 +15,82 @@ namespace Sparkfly.Auth.Handler.Tests;
 /// </summary>
 public class ResilienceHandlerTests
 {
-    /// <summary>Where the standard resilience handler stands.</summary>
-    public enum Place
+    /// <summary>The platform's standard resilience handler in the client's pipeline.</summary>
+    public enum Resilience
     {
         None,
-        Inside,
-        Outside,
-        OutsideWithSnippet,
+        Default,
+        WithSnippet,
+    }
+
+    /// <summary>When it is added. It is above our handler either way.</summary>
+    public enum Added
+    {
+        BeforeOurs,
+        AfterOurs,
     }
 
     private static TestCaseData[] Scenarios =>
     [
-        Case("The first call, cold", Cold, "1 / 1 → 200", "1 / 1 → 200", "1 / 1 → 200", "1 / 1 → 200"),
-        Case("The token was revoked", Revoked, "2 / 2 → 200", "2 / 2 → 200", "2 / 2 → 200", "2 / 2 → 200"),
-        Case("The API answers 401 to every token", Rejecting, "2 / 2 → 401", "2 / 2 → 401", "2 / 2 → 401", "2 / 2 → 401"),
-        Case("The API answers 503 once", UnavailableOnce, "1 / 1 → 503", "1 / 2 → 200", "1 / 2 → 200", "1 / 2 → 200"),
-        Case("The API is down: 503", Unavailable, "1 / 1 → 503", "1 / 4 → 503", "1 / 4 → 503", "1 / 4 → 503"),
-        Case("The token was revoked, and the API answers 503 once after that", RevokedAndUnavailableOnce, "2 / 2 → 503", "2 / 3 → 200", "2 / 3 → 200", "2 / 3 → 200"),
-        Case("`/auth` answers 503 once", AuthUnavailableOnce, "1 / 0 → exception", "1 / 0 → exception", "2 / 1 → 200", "2 / 1 → 200"),
-        Case("`/auth` is down: 503", AuthUnavailable, "1 / 0 → exception", "1 / 0 → exception", "4 / 0 → exception", "4 / 0 → exception"),
-        Case("`/auth` is down, no connection", AuthUnreachable, "1 / 0 → exception", "1 / 0 → exception", "4 / 0 → exception", "4 / 0 → exception"),
-        Case("Wrong credentials", WrongCredentials, "1 / 0 → exception", "1 / 0 → exception", "1 / 0 → exception", "1 / 0 → exception"),
+        Case("The first call, cold", Cold, "1 / 1 → 200", "1 / 1 → 200", "1 / 1 → 200"),
+        Case("The token was revoked", Revoked, "2 / 2 → 200", "2 / 2 → 200", "2 / 2 → 200"),
+        Case("The API answers 401 to every token", Rejecting, "2 / 2 → 401", "2 / 2 → 401", "2 / 2 → 401"),
+        Case("The API answers 503 once", UnavailableOnce, "1 / 1 → 503", "1 / 2 → 200", "1 / 2 → 200"),
+        Case("The API is down: 503", Unavailable, "1 / 1 → 503", "1 / 4 → 503", "1 / 4 → 503"),
+        Case("The token was revoked, and the API answers 503 once after that", RevokedAndUnavailableOnce, "2 / 2 → 503", "2 / 3 → 200", "2 / 3 → 200"),
+        Case("`/auth` answers 503 once", AuthUnavailableOnce, "1 / 0 → exception", "2 / 1 → 200", "2 / 1 → 200"),
+        Case("`/auth` is down: 503", AuthUnavailable, "1 / 0 → exception", "4 / 0 → exception", "4 / 0 → exception"),
+        Case("`/auth` is down, no connection", AuthUnreachable, "1 / 0 → exception", "4 / 0 → exception", "4 / 0 → exception"),
+        Case("Wrong credentials", WrongCredentials, "1 / 0 → exception", "1 / 0 → exception", "1 / 0 → exception"),
     ];
 
     /// <summary>The figures of the table: token requests / API calls → what the caller gets.</summary>
     [TestCaseSource(nameof(Scenarios))]
-    public async Task A_call_costs_what_the_document_says(string name, Action<StandInServer> scenario, string[] expected)
+    public async Task A_call_costs_what_the_document_says_wherever_the_resilience_handler_is_added(
+        string name, Action<StandInServer> scenario, string[] expected)
     {
-        var measured = new List<string>();
-        foreach (Place place in Enum.GetValues<Place>())
+        Dictionary<Added, List<string>> measured = new() { [Added.BeforeOurs] = [], [Added.AfterOurs] = [] };
+        foreach (Resilience resilience in Enum.GetValues<Resilience>())
         {
-            Measurement m = await MeasureAsync(scenario, place);
-            measured.Add($"{m.TokenRequests} / {m.ApiRequests} → {m.Result}");
+            foreach ((Added added, List<string> figures) in measured)
+            {
+                Measurement m = await MeasureAsync(scenario, resilience, added);
+                figures.Add($"{m.TokenRequests} / {m.ApiRequests} → {m.Result}");
+            }
         }
 
-        Assert.That(measured, Is.EqualTo(expected), string.Join(", ", Enum.GetNames<Place>()));
-        Assert.That(Document.Lines("docs/resilience.md"), Does.Contain($"| {name} | {string.Join(" | ", measured)} |"));
+        Assert.That(measured[Added.BeforeOurs], Is.EqualTo(expected), string.Join(", ", Enum.GetNames<Resilience>()));
+        Assert.That(measured[Added.AfterOurs], Is.EqualTo(expected), string.Join(", ", Enum.GetNames<Resilience>()));
+        Assert.That(Document.Lines("docs/resilience.md"), Does.Contain($"| {name} | {string.Join(" | ", expected)} |"));
     }
 
-    /// <summary>Rule 5.2: outside, without the snippet, wrong credentials are retried: in vain, though without a token request.</summary>
-    [TestCase(Place.Outside, 3)]
-    [TestCase(Place.OutsideWithSnippet, 0)]
-    public async Task Wrong_credentials_are_retried_outside_unless_the_snippet_says_otherwise(Place place, int retries)
+    /// <summary>Rule 5.2: with its defaults it retries wrong credentials: in vain, though without a token request.</summary>
+    [Test]
+    public async Task Wrong_credentials_are_retried_unless_the_snippet_says_otherwise([Values] Added added)
     {
-        Measurement m = await MeasureAsync(WrongCredentials, place);
+        Measurement byDefault = await MeasureAsync(WrongCredentials, Resilience.Default, added);
+        Measurement withSnippet = await MeasureAsync(WrongCredentials, Resilience.WithSnippet, added);
 
-        Assert.That((m.Retries, m.TokenRequests), Is.EqualTo((retries, 1)), "retries, token requests");
+        Assert.That((byDefault.Retries, byDefault.TokenRequests), Is.EqualTo((3, 1)), "retries, token requests");
+        Assert.That((withSnippet.Retries, withSnippet.TokenRequests), Is.EqualTo((0, 1)), "retries, token requests");
     }
 
     /// <summary>Rule 5.2: a retry that comes within the backoff fails at once, with the same reason and without a token request.</summary>
     [Test]
-    public async Task A_retry_within_the_backoff_makes_no_token_request()
+    public async Task A_retry_within_the_backoff_makes_no_token_request([Values] Added added)
     {
-        Measurement m = await MeasureAsync(AuthUnavailable, Place.OutsideWithSnippet, options => options.MinFailureBackoff = TimeSpan.FromMinutes(1));
+        Measurement m = await MeasureAsync(AuthUnavailable, Resilience.WithSnippet, added, options => options.MinFailureBackoff = TimeSpan.FromMinutes(1));
 
         Assert.That((m.Retries, m.TokenRequests, m.ApiRequests), Is.EqualTo((3, 1, 0)), "retries, token requests, API calls");
     }
 
     /// <summary>Rule 4.3: the next call of an API that rejects every token costs no token request.</summary>
-    [TestCase(Place.None)]
-    [TestCase(Place.Inside)]
-    [TestCase(Place.Outside)]
-    [TestCase(Place.OutsideWithSnippet)]
-    public async Task Further_calls_of_an_API_that_rejects_every_token_make_no_token_request(Place place)
+    [Test]
+    public async Task Further_calls_of_an_API_that_rejects_every_token_make_no_token_request([Values] Resilience resilience, [Values] Added added)
     {
         await using StandInServer server = await Sparkfly.StartAsync();
         Rejecting(server);
-        await using TestApp app = App(server, place, null, static () => { });
+        await using TestApp app = App(server, resilience, added, null, static () => { });
         using HttpClient client = app.Client();
 
         for (int n = 0; n < 3; n++)
@@ -91,49 +102,66 @@ public class ResilienceHandlerTests
         Assert.That((server.TokenRequests, server.ApiRequests), Is.EqualTo((2, 4)));
     }
 
-    /// <summary>Rule 5.2: whoever calls while there is no token is told why, however many they are; without the snippet a circuit opens.</summary>
-    [TestCase(Place.None, typeof(SparkflyAuthenticationException))]
-    [TestCase(Place.Inside, typeof(SparkflyAuthenticationException))]
-    [TestCase(Place.Outside, typeof(BrokenCircuitException))]
-    [TestCase(Place.OutsideWithSnippet, typeof(SparkflyAuthenticationException))]
-    public async Task The_hundred_and_first_call_without_a_token_is_still_told_why_unless_a_circuit_outside_has_opened(Place place, Type expected)
+    /// <summary>Rule 5.2: every caller is told why there is no token; without the snippet a circuit opens, which hides it.</summary>
+    [TestCase(Resilience.None, typeof(SparkflyAuthenticationException))]
+    [TestCase(Resilience.Default, typeof(BrokenCircuitException))]
+    [TestCase(Resilience.WithSnippet, typeof(SparkflyAuthenticationException))]
+    public async Task The_hundred_and_first_call_without_a_token_is_still_told_why_unless_a_circuit_has_opened(Resilience resilience, Type expected)
     {
-        await using StandInServer server = await Sparkfly.StartAsync();
-        WrongCredentials(server);
-        await using TestApp app = App(server, place, null, static () => { }, retriesTakeTime: false);
-        using HttpClient client = app.Client();
-        Exception? last = null;
-        for (int n = 0; n <= 100; n++)
+        foreach (Added added in Enum.GetValues<Added>())
         {
-            last = await Assert.CatchAsync(() => client.GetAsync("offers").WaitAsync(TestApp.Patience));
-        }
+            await using StandInServer server = await Sparkfly.StartAsync();
+            WrongCredentials(server);
+            await using TestApp app = App(server, resilience, added, null, static () => { }, retriesTakeTime: false);
+            using HttpClient client = app.Client();
+            Exception? last = null;
+            for (int n = 0; n <= 100; n++)
+            {
+                last = await Assert.CatchAsync(() => client.GetAsync("offers").WaitAsync(TestApp.Patience));
+            }
 
-        Assert.That(last, Is.TypeOf(expected));
-        Assert.That(server.TokenRequests, Is.EqualTo(1));
+            Assert.That(last, Is.TypeOf(expected), $"{added}");
+            Assert.That(server.TokenRequests, Is.EqualTo(1), $"{added}");
+        }
     }
 
-    /// <summary>Rule 4.4 holds for the handler's own second send, and for a retry inside; a retry outside has the caller's own body.</summary>
-    [TestCase(Place.Inside, "200")]
-    [TestCase(Place.Outside, nameof(HttpRequestException))]
-    public async Task A_one_way_stream_is_sent_again_by_a_retry_inside_and_not_by_one_outside(Place place, string expected)
+    /// <summary>Rules 4.4 and 6.3: what is kept of a body serves our own second send. A retry starts from the caller's own body.</summary>
+    [TestCase("stream", "HttpRequestException", 1)]
+    [TestCase("lazy JSON", "200", 2)]
+    [TestCase("text", "200", 2)]
+    public async Task A_retry_sends_the_callers_own_body_wherever_it_is_added(string kind, string expected, int requests)
     {
-        await using StandInServer server = await Sparkfly.StartAsync();
-        UnavailableOnce(server);
-        await using TestApp app = App(server, place, null, static () => { });
-        using HttpClient client = app.Client();
-        using var content = new StreamContent(new OneWayStream(Bodies.Bytes(1000)));
-        string result;
-        try
+        foreach (Added added in Enum.GetValues<Added>())
         {
-            using HttpResponseMessage response = await client.PostAsync("offers", content).WaitAsync(TestApp.Patience);
-            result = $"{(int)response.StatusCode}";
-        }
-        catch (HttpRequestException exception)
-        {
-            result = exception.GetType().Name;
-        }
+            await using StandInServer server = await Sparkfly.StartAsync();
+            ConcurrentQueue<Seen> seen = server.RecordAndBeUnavailableOnce();
+            await using TestApp app = App(server, Resilience.Default, added, null, static () => { });
+            using HttpClient client = app.Client();
+            using HttpContent content = kind switch
+            {
+                "stream" => new StreamContent(new OneWayStream(Bodies.Bytes(1000))),
+                "lazy JSON" => JsonContent.Create(new Once<int>([1, 2, 3])),
+                _ => new StringContent("[1,2,3]"),
+            };
+            string result;
+            try
+            {
+                using HttpResponseMessage response = await client.PostAsync("offers", content).WaitAsync(TestApp.Patience);
+                result = $"{(int)response.StatusCode}";
+            }
+            catch (HttpRequestException exception)
+            {
+                result = exception.GetType().Name;
+            }
 
-        Assert.That(result, Is.EqualTo(expected));
+            Assert.That(result, Is.EqualTo(expected), $"{added}");
+            Assert.That(seen, Has.Count.EqualTo(requests), $"{added}");
+            if (requests == 2)
+            {
+                // A sequence that is empty the second time is so for every retry, with our handler and without.
+                Assert.That(seen.Select(static s => s.Text()), Is.EqualTo((string[])["[1,2,3]", kind == "text" ? "[1,2,3]" : "[]"]), $"{added}");
+            }
+        }
     }
 
     /// <summary>What the document says of the standard handler's defaults.</summary>
@@ -175,7 +203,6 @@ public class ResilienceHandlerTests
                 ? ValueTask.FromResult(false)
                 : shouldCount(arguments);
         });
-        client.AddSparkflyAuthHandler();
         // </snippet>
     }
 
@@ -238,12 +265,13 @@ public class ResilienceHandlerTests
         };
     }
 
-    private static async Task<Measurement> MeasureAsync(Action<StandInServer> scenario, Place place, Action<SparkflyAuthOptions>? configure = null)
+    private static async Task<Measurement> MeasureAsync(
+        Action<StandInServer> scenario, Resilience resilience, Added added, Action<SparkflyAuthOptions>? configure = null)
     {
         await using StandInServer server = await Sparkfly.StartAsync();
         scenario(server);
         int retries = 0;
-        await using TestApp app = App(server, place, configure, () => retries++);
+        await using TestApp app = App(server, resilience, added, configure, () => retries++);
         using HttpClient client = app.Client();
         string result;
         try
@@ -259,7 +287,8 @@ public class ResilienceHandlerTests
         return new Measurement(server.TokenRequests, server.ApiRequests, retries, result);
     }
 
-    private static TestApp App(StandInServer server, Place place, Action<SparkflyAuthOptions>? configure, Action onRetry, bool retriesTakeTime = true)
+    private static TestApp App(
+        StandInServer server, Resilience resilience, Added added, Action<SparkflyAuthOptions>? configure, Action onRetry, bool retriesTakeTime = true)
     {
         FakeTimeProvider? time = null;
         TestApp app = new(services =>
@@ -270,21 +299,24 @@ public class ResilienceHandlerTests
                 configure?.Invoke(options);
             });
             IHttpClientBuilder client = services.AddHttpClient("api");
-            switch (place)
+            if (added == Added.AfterOurs)
             {
-                case Place.None:
-                    client.AddSparkflyAuthHandler();
-                    break;
-                case Place.Inside:
-                    client.AddSparkflyAuthHandler().AddStandardResilienceHandler();
-                    break;
-                case Place.Outside:
+                client.AddSparkflyAuthHandler();
+            }
+
+            switch (resilience)
+            {
+                case Resilience.Default:
                     client.AddStandardResilienceHandler();
-                    client.AddSparkflyAuthHandler();
                     break;
-                case Place.OutsideWithSnippet:
+                case Resilience.WithSnippet:
                     AddWithSnippet(client);
                     break;
+            }
+
+            if (added == Added.BeforeOurs)
+            {
+                client.AddSparkflyAuthHandler();
             }
 
             // Its own delays, without the jitter, pass on the fake clock at once.

@@ -1,3 +1,4 @@
+using System.Collections.Concurrent;
 using System.Net;
 using Microsoft.AspNetCore.Http;
 using SparkflyStandIn;
@@ -110,6 +111,50 @@ public class SynchronousSendTests(bool isAsync)
 
         Assert.That(await StatusAsync(client, HttpMethod.Post, "old", "a body"), Is.EqualTo(HttpStatusCode.OK));
         Assert.That((server.TokenRequests, server.ApiRequests), Is.EqualTo((2, 3)));
+    }
+
+    /// <summary>Rules 5.4 and 6.1: what is above sends each attempt through our handler, in a chain of the application's own too.</summary>
+    [Test]
+    public async Task A_retry_above_sends_each_attempt_with_the_token_and_sees_none([Values] bool hasChain, [Values] bool isAddedFirst)
+    {
+        await using StandInServer server = await Sparkfly.StartAsync();
+        ConcurrentQueue<Seen> seen = server.RecordAndBeUnavailableOnce();
+        var above = new ConcurrentQueue<bool>();
+        await using var app = new TestApp(services =>
+        {
+            services.AddSparkflyAuth(options => options.Use(server));
+            IHttpClientBuilder client = services.AddHttpClient("api");
+            _ = isAddedFirst ? client.AddHttpMessageHandler(NewRetry).AddSparkflyAuthHandler() : client.AddSparkflyAuthHandler().AddHttpMessageHandler(NewRetry);
+            if (hasChain)
+            {
+                client.ConfigurePrimaryHttpMessageHandler(() => Look(new SocketsHttpHandler()));
+            }
+        });
+        await app.Tokens.GetTokenAsync();
+        using HttpClient client = app.Client();
+
+        server.RevokeTokens();
+
+        Assert.That(await StatusAsync(client, HttpMethod.Put, "offers", "a body"), Is.EqualTo(HttpStatusCode.OK));
+        Assert.That(seen.Select(static s => (s.Token is not null, s.Text())), Is.EqualTo(Enumerable.Repeat((true, "a body"), 3)), "401, 503, 200");
+        Assert.That(seen.Select(static s => s.TraceParent), Is.All.Not.Null & Is.Unique);
+        Assert.That(above, Has.Count.EqualTo(hasChain ? 8 : 4).And.None.True, "neither before nor after an attempt");
+
+        DelegatingHandler NewRetry() => new InlineHandler(async (request, send) =>
+        {
+            HttpResponseMessage response = await NoteAsync(request, send);
+            return response.StatusCode == HttpStatusCode.ServiceUnavailable ? await NoteAsync(request, send) : response;
+        });
+
+        InlineHandler Look(HttpMessageHandler inner) => new(NoteAsync) { InnerHandler = inner };
+
+        async Task<HttpResponseMessage> NoteAsync(HttpRequestMessage request, Func<HttpRequestMessage, Task<HttpResponseMessage>> send)
+        {
+            above.Enqueue(request.Headers.Contains("X-Auth-Token"));
+            HttpResponseMessage response = await send(request);
+            above.Enqueue(request.Headers.Contains("X-Auth-Token"));
+            return response;
+        }
     }
 
     [Test]

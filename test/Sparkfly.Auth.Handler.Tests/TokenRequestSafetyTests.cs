@@ -67,7 +67,7 @@ public class TokenRequestSafetyTests
     }
 
     [Test]
-    public async Task A_handler_of_ConfigureAuthClient_that_follows_redirects_by_itself_arrives_without_the_key_and_its_answer_is_not_taken(
+    public async Task A_handler_of_ConfigureAuthClient_that_follows_redirects_by_itself_sends_nothing_elsewhere_and_is_told_so(
         [Values] Following following)
     {
         await using StandInServer sparkfly = await Sparkfly.StartAsync();
@@ -79,8 +79,55 @@ public class TokenRequestSafetyTests
         SparkflyAuthenticationException? exception = await Assert.ThrowsAsync<SparkflyAuthenticationException>(async () => await app.Tokens.GetTokenAsync());
 
         Assert.That(exception?.Message, Does.Contain(other.Address.Root()).And.Contain("redirect").And.Contain("ConfigureAuthClient"));
-        Assert.That(other.Requests, Has.Count.EqualTo(1));
-        Assert.That(other.Requests[0].Headers.Keys, Has.None.EqualTo("X-Auth-Key").And.None.EqualTo("X-Auth-Identity"));
+        Assert.That(exception?.IsTransient, Is.False, "a wrongly built pipeline stays wrong");
+        Assert.That((sparkfly.TokenRequests, other.Requests.Count), Is.EqualTo((1, 0)));
+    }
+
+    [Test]
+    public async Task Nor_does_the_key_go_where_such_a_handler_is_led_within_the_origin([Values] Following following)
+    {
+        await using StandInServer sparkfly = await Sparkfly.StartAsync();
+        RedirectTokenRequests(sparkfly, "/v1.0/offers", 307);
+        await using TestApp app = App(sparkfly, client => client.AddHttpMessageHandler(() => new RedirectingHandler(following)));
+
+        SparkflyAuthenticationException exception = await Thrown.By<SparkflyAuthenticationException>(() => app.Tokens.GetTokenAsync().AsTask());
+
+        Assert.That(exception.Message, Does.Contain("redirect").And.Contain("ConfigureAuthClient"));
+        Assert.That((sparkfly.TokenRequests, sparkfly.ApiRequests), Is.EqualTo((1, 0)));
+    }
+
+    /// <summary>Such a copy has nothing of ours on it, so it is stopped where it could only be answered with a 401.</summary>
+    [Test]
+    public async Task A_copy_of_the_token_request_without_its_options_is_not_sent_and_the_error_says_what_to_copy()
+    {
+        await using StandInServer sparkfly = await Sparkfly.StartAsync();
+        await using TestApp app = App(sparkfly, client => client.AddHttpMessageHandler(static () => new InlineHandler(static (request, send) =>
+            send(new HttpRequestMessage(request.Method, request.RequestUri)))));
+
+        SparkflyAuthenticationException exception = await Thrown.By<SparkflyAuthenticationException>(() => app.Tokens.GetTokenAsync().AsTask());
+
+        Assert.That(exception.Message, Does.Contain("ConfigureAuthClient").And.Contain("HttpRequestMessage.Options"));
+        Assert.That(sparkfly.TokenRequests, Is.Zero);
+    }
+
+    [Test]
+    public async Task A_copy_with_its_options_is_sent_with_the_credentials_and_its_token_is_taken()
+    {
+        await using StandInServer sparkfly = await Sparkfly.StartAsync();
+        await using TestApp app = App(sparkfly, client => client.AddHttpMessageHandler(static () => new InlineHandler(static (request, send) =>
+        {
+            var copy = new HttpRequestMessage(request.Method, request.RequestUri);
+            foreach ((string key, object? value) in request.Options)
+            {
+                ((IDictionary<string, object?>)copy.Options)[key] = value;
+            }
+
+            return send(copy);
+        })));
+
+        SparkflyToken token = await app.Tokens.GetTokenAsync();
+
+        Assert.That(sparkfly.IsGood(token.Value), Is.True);
     }
 
     [Test]
@@ -101,6 +148,25 @@ public class TokenRequestSafetyTests
         Assert.That(refused?.Message, Does.Contain(nameof(UnknownFollowingHandler)));
         Assert.That(unknown.Requests, Is.EqualTo(1), "it was not asked again");
         Assert.That(app.Log.Count(static e => e.StartsWith("[Critical] Sparkfly.Auth.Handler[33]", StringComparison.Ordinal)), Is.EqualTo(1));
+    }
+
+    [Test]
+    public async Task A_new_instance_of_it_in_a_further_pipeline_is_given_the_key_no_more_either()
+    {
+        await using StandInServer sparkfly = await Sparkfly.StartAsync();
+        await using RecordingServer other = await RecordingServer.StartAsync();
+        other.Answer = AnswerWithToken;
+        RedirectTokenRequests(sparkfly, other.Address.AbsoluteUri, 307);
+        await using TestApp app = App(sparkfly, client => client.ConfigurePrimaryHttpMessageHandler(static () => new UnknownFollowingHandler()));
+        await Thrown.By<SparkflyAuthenticationException>(() => app.Tokens.GetTokenAsync().AsTask());
+
+        using var rotated = new HttpMessageInvoker(app.NewPipeline(SparkflyAuthClient.ClientName("")));
+        using var request = new HttpRequestMessage(HttpMethod.Post, new Uri(sparkfly.BaseAddress, "auth"));
+
+        Assert.That(
+            async () => (await rotated.SendAsync(request, CancellationToken.None)).Dispose(),
+            Throws.InvalidOperationException.With.Message.Contains(nameof(UnknownFollowingHandler)));
+        Assert.That((sparkfly.TokenRequests, other.Requests.Count), Is.EqualTo((1, 1)));
     }
 
     [Test]

@@ -1,6 +1,7 @@
 using System.Collections.Concurrent;
 using System.Net;
 using Microsoft.AspNetCore.Http;
+using Microsoft.AspNetCore.Server.Kestrel.Core;
 using SparkflyStandIn;
 
 namespace Sparkfly.Auth.Handler.Tests;
@@ -26,7 +27,86 @@ public class WireTests
                 "Accept: application/json",
                 $"X-Auth-Identity: {identity}",
                 $"X-Auth-Key: {key}",
+                "traceparent: 00-trace-span-01",
                 "Content-Length: 0"]));
+    }
+
+    [Test]
+    public async Task The_token_request_is_empty_over_HTTP_2_too_and_says_so()
+    {
+        await using StandInServer server = await Sparkfly.StartAsync(static o => o with { Protocols = HttpProtocols.Http2 });
+        (string Protocol, long? Length, string? Type, string? TransferEncoding) seen = default;
+        server.OnTokenRequest = context =>
+        {
+            seen = (context.Request.Protocol, context.Request.ContentLength, context.Request.ContentType, context.Request.Headers.TransferEncoding);
+            return Task.FromResult(false);
+        };
+        await using var app = new TestApp(services => services.AddSparkflyAuth(options => options.Use(server))
+            .ConfigureAuthClient(static auth => auth.ConfigureHttpClient(static client =>
+            {
+                client.DefaultRequestVersion = HttpVersion.Version20;
+                client.DefaultVersionPolicy = HttpVersionPolicy.RequestVersionExact;
+            })));
+
+        await app.Tokens.GetTokenAsync();
+
+        Assert.That(seen, Is.EqualTo(("HTTP/2", (long?)0, (string?)null, (string?)null)), "protocol, Content-Length, Content-Type, Transfer-Encoding");
+    }
+
+    /// <summary>Rule 5.7: a stale pooled connection is the platform's to retry, since the token request has no content.</summary>
+    [TestCase(false, 3, Description = "it closes when the next request has come, and does not answer: the platform sends that again")]
+    [TestCase(true, null, Description = "it closes at once: the platform may see that in time, and otherwise sends again")]
+    public async Task A_token_request_on_a_pooled_connection_that_the_server_has_closed_fails_no_call(bool isClosedIdle, int? requests)
+    {
+        int count = 0;
+        await using var server = new WireServer(_ => Interlocked.Increment(ref count) == 2 && !isClosedIdle
+            ? null
+            : WireServer.NoContent($"X-Auth-Token: {SecretSweep.NewSecret("token")}", "Connection: keep-alive"))
+        {
+            ClosesIdleConnections = isClosedIdle,
+        };
+        await using TestApp app = App(server, SecretSweep.NewSecret("identity"), SecretSweep.NewSecret("key"));
+
+        SparkflyToken first = await app.Tokens.GetTokenAsync();
+        SparkflyToken second = await app.Tokens.RenewTokenAsync(first);
+
+        Assert.That(second, Is.Not.SameAs(first));
+        Assert.That(server.Heads, requests is { } expected ? Has.Count.EqualTo(expected) : Has.Count.InRange(2, 3));
+        Assert.That(server.Heads.Select(static h => h.Split("\r\n")[0]), Is.All.EqualTo("POST /v1.0/auth HTTP/1.1"));
+        Assert.That(server.Heads.Select(static h => h.Split("\r\n")), Is.All.Contains("Content-Length: 0"));
+        Assert.That(app.Log.Where(static e => e.StartsWith("[Error]", StringComparison.Ordinal)), Is.Empty, "nobody is told of a failure");
+    }
+
+    /// <summary>Rules 4.4 and 6.1: spelling, order, framing.</summary>
+    [Test]
+    public async Task The_bytes_of_a_request_are_those_of_a_plain_client_but_for_the_token([Values] bool isToSparkfly)
+    {
+        await using WireServer server = TokenServer(out string token);
+        await using var elsewhere = new WireServer(static _ => WireServer.NoContent());
+        await using TestApp app = App(server, SecretSweep.NewSecret("identity"), SecretSweep.NewSecret("key"));
+        await app.Tokens.GetTokenAsync();
+        using var plain = new HttpClient(new SocketsHttpHandler());
+        using HttpClient ours = app.Client();
+        WireServer asked = isToSparkfly ? server : elsewhere;
+        foreach (Body body in Bodies.All)
+        {
+            foreach (HttpClient client in (HttpClient[])[plain, ours])
+            {
+                using HttpContent content = body.Make();
+                using var request = new HttpRequestMessage(HttpMethod.Put, new Uri(asked.BaseAddress, "offers?q=%C3%BC&q=2")) { Content = content };
+                request.Headers.TryAddWithoutValidation("x-sPeLLed", "as The caller does");
+                using HttpResponseMessage response = await client.SendAsync(request).WaitAsync(TestApp.Patience);
+            }
+
+            string[][] heads = [.. asked.Heads.TakeLast(2).Select(static h => (string[])[h.Split("\r\n")[0], .. WireServer.Fields(h)])];
+            Assert.That(heads[1].Where(static f => !f.StartsWith("X-Auth-Token", StringComparison.Ordinal)), Is.EqualTo(heads[0]), body.Name);
+            Assert.That(heads[1].Contains($"X-Auth-Token: {token}"), Is.EqualTo(isToSparkfly), body.Name);
+            string[] bodies = [.. asked.Bodies.TakeLast(2).Select(b => body.CanBeSentSynchronously ? b : WithoutChunks(b))];
+            Assert.That(bodies[1], Is.EqualTo(bodies[0]), body.Name);
+        }
+
+        // An asynchronous sequence is written in chunks as its items come.
+        static string WithoutChunks(string body) => System.Text.RegularExpressions.Regex.Replace(body, "(^|\r\n)[0-9a-fA-F]+\r\n", "");
     }
 
     [Test]
@@ -73,7 +153,7 @@ public class WireTests
 
         string head = server.Heads.Last();
         Assert.That(head, Does.StartWith("GET /v1.0/offers HTTP/1.1\r\n"));
-        Assert.That(WireServer.Fields(head), Is.EquivalentTo((string[])[$"Host: {server.BaseAddress.Authority}", $"X-Auth-Token: {token}"]));
+        Assert.That(WireServer.Fields(head), Is.EquivalentTo((string[])[$"Host: {server.BaseAddress.Authority}", $"X-Auth-Token: {token}", "traceparent: 00-trace-span-01"]));
     }
 
     [Test]

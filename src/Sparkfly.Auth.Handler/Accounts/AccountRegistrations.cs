@@ -12,6 +12,8 @@ namespace Sparkfly.Auth.Handler;
 [DebuggerDisplay("{Names.Count} accounts")]
 internal sealed class AccountRegistrations(IServiceCollection owner)
 {
+    private readonly IServiceCollection _owner = owner;
+
     /// <summary>The name that stands for all accounts of a source.</summary>
     public const string OfSource = "*";
 
@@ -24,20 +26,19 @@ internal sealed class AccountRegistrations(IServiceCollection owner)
     /// <summary>Whether there is a source of accounts.</summary>
     public bool HasSource { get; set; }
 
-    /// <summary>Gets those of these services.</summary>
-    public static AccountRegistrations In(IServiceCollection services)
+    /// <summary>Gets those of these services; null where nothing is registered with them yet.</summary>
+    public static AccountRegistrations? In(IServiceCollection services) => Find(services) is { } found && ReferenceEquals(found._owner, services) ? found : null;
+
+    /// <summary>Adds those of these services, which may be a copy of others.</summary>
+    public static AccountRegistrations AddTo(IServiceCollection services)
     {
-        var found = (AccountRegistrations?)services.FirstOrDefault(static d => d.ServiceType == typeof(AccountRegistrations))?.ImplementationInstance;
-        return found is null ? Put(services, new AccountRegistrations(services)) : found.IsOf(services) ? found : Put(services, found.CopyFor(services));
-    }
-
-    private bool IsOf(IServiceCollection services) => ReferenceEquals(owner, services);
-
-    private AccountRegistrations CopyFor(IServiceCollection services) => new(services) { Names = [.. Names], Shared = [.. Shared], HasSource = HasSource };
-
-    private static AccountRegistrations Put(IServiceCollection services, AccountRegistrations registrations)
-    {
+        AccountRegistrations registrations = Find(services) is { } copied
+            ? new AccountRegistrations(services) { Names = [.. copied.Names], Shared = [.. copied.Shared], HasSource = copied.HasSource }
+            : new AccountRegistrations(services);
         services.Replace(ServiceDescriptor.Singleton(registrations));
         return registrations;
     }
+
+    private static AccountRegistrations? Find(IServiceCollection services) =>
+        (AccountRegistrations?)services.FirstOrDefault(static d => d.ServiceType == typeof(AccountRegistrations))?.ImplementationInstance;
 }

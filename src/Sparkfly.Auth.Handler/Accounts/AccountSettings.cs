@@ -20,9 +20,8 @@ internal sealed record AccountSettings
         _authPath = Origin.Matches(AuthEndpoint) ? AuthEndpoint.PathAndQuery : null;
         _rootAuthPath = RootAuthEndpoint?.PathAndQuery;
 
-        // Copies, so that the string objects stand for this account alone: see SecretOrigins.
-        Identity = new string(options.Identity);
-        Key = new string(options.Key);
+        Identity = options.Identity!;
+        Key = options.Key!;
         Scope = NullIfBlank(options.Scope);
         ForwardedFor = NullIfBlank(options.ForwardedFor);
         AccountKey = DeriveAccountKey();
@@ -50,9 +49,11 @@ internal sealed record AccountSettings
     public Uri? RootAuthEndpoint { get; }
 
     [DebuggerBrowsable(DebuggerBrowsableState.Never)]
+    [field: DebuggerBrowsable(DebuggerBrowsableState.Never)]
     public string Identity { get; }
 
     [DebuggerBrowsable(DebuggerBrowsableState.Never)]
+    [field: DebuggerBrowsable(DebuggerBrowsableState.Never)]
     public string Key { get; }
 
     public string? Scope { get; }
@@ -94,8 +95,9 @@ internal sealed record AccountSettings
     /// <summary>Says nothing of the account: a record prints its members.</summary>
     public override string ToString() => $"Sparkfly account at {Origin}";
 
-    // A generated client has a method for the token request. PathAndQuery, since the transport needs it too and Uri keeps what it computed.
-    private bool IsAuthEndpoint(Uri uri)
+    /// <summary>Whether an address of the account's origin is one of the token request. A generated client has a method for that.</summary>
+    // PathAndQuery, since the transport needs it too and Uri keeps what it computed.
+    public bool IsAuthEndpoint(Uri uri)
     {
         string path = uri.PathAndQuery;
         return IsAt(path, _authPath) || IsAt(path, _rootAuthPath);

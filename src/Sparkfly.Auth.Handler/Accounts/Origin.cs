@@ -1,3 +1,5 @@
+using System.Net.Http.Headers;
+
 namespace Sparkfly.Auth.Handler;
 
 /// <summary>Scheme, host and port: the boundary that a token does not leave (RFC 6454, section 4).</summary>
@@ -18,6 +20,26 @@ internal sealed record Origin
         uri.Port == _port &&
         string.Equals(uri.Scheme, _scheme, StringComparison.Ordinal) &&
         string.Equals(uri.IdnHost, _host, StringComparison.OrdinalIgnoreCase);
+
+    /// <summary>Checks that a message to this origin says so in its <c>Host</c> header too, if it has one.</summary>
+    /// <remarks>The platform checks a server's certificate against that name, so the header decides who answers.</remarks>
+    /// <exception cref="InvalidOperationException">It names another host.</exception>
+    public void CheckHostHeader(HttpRequestMessage request)
+    {
+        if (request.Headers.NonValidated.TryGetValues("Host", out HeaderStringValues host) && !IsNamedBy(host.ToString()))
+        {
+            throw new InvalidOperationException(
+                $"The request to {this} has a Host header that names another host, so it was not sent: the token would go to whom that name belongs. " +
+                "Remove the header. To call Sparkfly under another name, set BaseAddress; to connect to another address, set a proxy or " +
+                "SocketsHttpHandler.ConnectCallback.");
+        }
+    }
+
+    private bool IsNamedBy(string host) =>
+        Uri.TryCreate($"{_scheme}://{host}", UriKind.Absolute, out Uri? named) &&
+        named is { UserInfo: "", PathAndQuery: "/", Fragment: "" } &&
+        string.Equals(named.IdnHost, _host, StringComparison.OrdinalIgnoreCase) &&
+        (named.Port == _port || named.IsDefaultPort);
 
     /// <summary>The origin of any absolute address, for messages: no path, no query, no user info.</summary>
     public static string Of(Uri? uri) =>

@@ -8,7 +8,6 @@ namespace Sparkfly.Auth.Handler;
 internal sealed class SparkflyAccount(string name, string registration, CurrentSettings settings, Func<SparkflyAccount, ISparkflyTokenProvider> tokens)
 {
     private ISparkflyTokenProvider? _tokens;
-    private Allowed? _allowed;
     private int _hasWarnedOfSparkflyHost;
 
     public string Name => name;
@@ -27,16 +26,4 @@ internal sealed class SparkflyAccount(string name, string registration, CurrentS
 
     /// <summary>True once: a misconfigured base address is worth one warning, not one a request.</summary>
     public bool TakeWarningOfSparkflyHost() => Interlocked.Exchange(ref _hasWarnedOfSparkflyHost, 1) == 0;
-
-    /// <summary>Lets a token that is about to be used go to the account's origin. Costs something once a token.</summary>
-    public void Allow(SparkflyToken token, Origin home)
-    {
-        if (Volatile.Read(ref _allowed) is not { } last || !ReferenceEquals(last.Token, token) || !ReferenceEquals(last.Home, home))
-        {
-            SecretOrigins.Register(token.Value, home);
-            Volatile.Write(ref _allowed, new Allowed(token, home));
-        }
-    }
-
-    private sealed record Allowed(SparkflyToken Token, Origin Home);
 }

@@ -56,6 +56,13 @@ internal sealed class SparkflyAccounts : IDisposable
     public SparkflyAccount? At(string name) =>
         _accounts.TryGetValue(name, out SparkflyAccount? account) ? account : MayBeOfSource(name) ? _sourced!.Kept(name) : Get(name);
 
+    /// <summary>Gets an account, registered or of the source. Completed at once unless the source has to be asked.</summary>
+    /// <exception cref="InvalidOperationException">There is no such account.</exception>
+    /// <exception cref="OptionsValidationException">The account's options are invalid.</exception>
+    /// <exception cref="SparkflyAuthenticationException">The source has failed.</exception>
+    public ValueTask<SparkflyAccount> GetAsync(string name, CancellationToken cancellationToken) =>
+        At(name) is { } account ? new ValueTask<SparkflyAccount>(account) : new ValueTask<SparkflyAccount>(FindAsync(name, cancellationToken));
+
     /// <summary>Asks the source for an account.</summary>
     /// <exception cref="InvalidOperationException">The source knows no such account.</exception>
     /// <exception cref="OptionsValidationException">The account's options are invalid.</exception>

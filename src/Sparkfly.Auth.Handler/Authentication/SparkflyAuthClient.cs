@@ -15,13 +15,18 @@ internal sealed class SparkflyAuthClient(IHttpClientFactory factory, SparkflyMet
     private const int LongestErrorText = 200;
     private const int LongestExceptionText = 500;
 
+    private const string DefaultClientName = "Sparkfly.Auth.Handler";
+
     // Base addresses whose /auth is known to be at the root of the host.
     private readonly ConcurrentDictionary<Uri, Uri> _atRoot = new();
 
     /// <summary>The name of the <see cref="HttpClient"/> that an account's token requests are made with.</summary>
     /// <param name="registration">The account's name; of all accounts of a source, <see cref="AccountRegistrations.OfSource"/>.</param>
-    public static string ClientName(string registration) =>
-        registration.Length == 0 ? "Sparkfly.Auth.Handler" : $"Sparkfly.Auth.Handler:{registration}";
+    public static string ClientName(string registration) => registration.Length == 0 ? DefaultClientName : $"{DefaultClientName}:{registration}";
+
+    /// <summary>Whether a client of this name makes token requests. Such names are reserved.</summary>
+    public static bool IsClientName(string? name) =>
+        name is not null && (name == DefaultClientName || name.StartsWith($"{DefaultClientName}:", StringComparison.Ordinal));
 
     /// <summary>Asks for a token, once; where the endpoint is not there, once more at its other home. Throws nothing of its own.</summary>
     /// <param name="clientName">The client to ask with.</param>
@@ -97,7 +102,8 @@ internal sealed class SparkflyAuthClient(IHttpClientFactory factory, SparkflyMet
 
     private async Task<AuthAnswer> PostAsync(HttpClient client, Uri endpoint, AccountSettings settings, CancellationToken cancellationToken)
     {
-        using HttpRequestMessage request = NewRequest(client, endpoint, settings);
+        var exchange = new TokenExchange(endpoint, settings);
+        using HttpRequestMessage request = NewRequest(client, exchange);
         DateTimeOffset sentAt = time.GetUtcNow();
 
         // WaitAsync, for a handler of the application's that does not heed its cancellation token.
@@ -107,35 +113,30 @@ internal sealed class SparkflyAuthClient(IHttpClientFactory factory, SparkflyMet
             .ConfigureAwait(false);
 
         return response.IsSuccessStatusCode
-            ? Accepted(endpoint, response, settings, sentAt)
+            ? Accepted(exchange, response, sentAt)
             : AuthAnswer.Of(await RefusedAsync(endpoint, response, settings, cancellationToken).ConfigureAwait(false));
     }
 
-    private static HttpRequestMessage NewRequest(HttpClient client, Uri endpoint, AccountSettings settings)
+    private static HttpRequestMessage NewRequest(HttpClient client, TokenExchange exchange)
     {
-        // An empty content: Content-Length: 0, and no Content-Type.
-        var request = new HttpRequestMessage(HttpMethod.Post, endpoint)
+        // Without content: the platform sends Content-Length: 0 all the same, and can send it again where a pooled connection has gone stale.
+        var request = new HttpRequestMessage(HttpMethod.Post, exchange.Endpoint)
         {
-            Content = new ByteArrayContent([]),
             Version = client.DefaultRequestVersion,
             VersionPolicy = client.DefaultVersionPolicy,
         };
+        request.Options.Set(TokenExchange.OptionsKey, exchange);
         request.Headers.Accept.Add(new MediaTypeWithQualityHeaderValue("application/json"));
-        request.Headers.TryAddWithoutValidation(HeaderText.Identity, settings.Identity);
-        request.Headers.TryAddWithoutValidation(HeaderText.Key, settings.Key);
-        if (settings.Scope is { } scope)
+        if (exchange.Settings.Scope is { } scope)
         {
             request.Headers.TryAddWithoutValidation(HeaderText.Scope, scope);
         }
 
-        if (settings.ForwardedFor is { } forwardedFor)
+        if (exchange.Settings.ForwardedFor is { } forwardedFor)
         {
             request.Headers.TryAddWithoutValidation(HeaderText.ForwardedFor, forwardedFor);
         }
 
-        // The innermost handler of the pipeline lets them go nowhere else.
-        SecretOrigins.Register(settings.Identity, new Origin(endpoint));
-        SecretOrigins.Register(settings.Key, new Origin(endpoint));
         return request;
     }
 
@@ -143,11 +144,14 @@ internal sealed class SparkflyAuthClient(IHttpClientFactory factory, SparkflyMet
     /// The answer's lifetime says nothing: its <c>Cache-Control</c> is the web framework's, and its <c>Date</c> an RFC 3339 timestamp, which no
     /// HTTP date parser takes. So the lifetime is ours, from the moment the request was sent.
     /// </remarks>
-    private AuthAnswer Accepted(Uri endpoint, HttpResponseMessage response, AccountSettings settings, DateTimeOffset sentAt)
+    private AuthAnswer Accepted(TokenExchange exchange, HttpResponseMessage response, DateTimeOffset sentAt)
     {
-        string[] values = response.Headers.NonValidated.TryGetValues(HeaderText.Token, out HeaderStringValues found)
-            ? [.. found.SelectMany(static v => v.Split(',', StringSplitOptions.TrimEntries | StringSplitOptions.RemoveEmptyEntries))]
-            : [];
+        (Uri endpoint, AccountSettings settings) = (exchange.Endpoint, exchange.Settings);
+
+        // It is still on the response where a handler of the application's own has answered, in place of the network.
+        IEnumerable<string> found = exchange.Token ??
+            (response.Headers.NonValidated.TryGetValues(HeaderText.Token, out HeaderStringValues header) ? [.. header] : []);
+        string[] values = [.. found.SelectMany(static v => v.Split(',', StringSplitOptions.TrimEntries | StringSplitOptions.RemoveEmptyEntries))];
 
         string? problem = values switch
         {

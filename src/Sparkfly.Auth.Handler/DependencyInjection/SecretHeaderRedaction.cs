@@ -4,15 +4,16 @@ using Microsoft.Extensions.Options;
 namespace Sparkfly.Auth.Handler;
 
 /// <summary>
-/// Keeps credentials and tokens out of the log of every client that <see cref="IHttpClientFactory"/> makes. The factory logs headers at
-/// <c>Trace</c>; by default it shows no value, but <c>RedactLoggedHeaders</c>, on a client or in defaults, replaces that choice. So this
-/// comes after all of them, and adds to what the application chose.
+/// Keeps credentials and tokens out of the log of every client of <see cref="IHttpClientFactory"/>, whose headers are logged at <c>Trace</c>: those that
+/// a caller sets itself, and those of the API's responses. Ours are never on a message that a logger sees.
 /// </summary>
-internal sealed class SecretHeaderRedaction : IPostConfigureOptions<HttpClientFactoryOptions>
+/// <remarks>A validator, since validators run after every configuration, <c>PostConfigure</c> of the application included.</remarks>
+internal sealed class SecretHeaderRedaction : IValidateOptions<HttpClientFactoryOptions>
 {
-    public void PostConfigure(string? name, HttpClientFactoryOptions options)
+    public ValidateOptionsResult Validate(string? name, HttpClientFactoryOptions options)
     {
         Func<string, bool> chosen = options.ShouldRedactHeaderValue;
         options.ShouldRedactHeaderValue = header => HeaderText.IsSecret(header) || chosen(header);
+        return ValidateOptionsResult.Skip;
     }
 }

@@ -30,20 +30,24 @@ public static class SparkflyAuthHttpClientBuilderExtensions
         string? client = builder.Name;
         IServiceCollection services = builder.Services;
         services.AddSparkflyAuthCore();
-        if (services.Select(static d => d.IsKeyedService ? null : d.ImplementationInstance).OfType<ClientRegistration>()
-            .FirstOrDefault(c => c.Client == client) is { } earlier)
+        ClientRegistration? earlier = services.Select(static d => d.IsKeyedService ? null : d.ImplementationInstance)
+            .OfType<ClientRegistration>().FirstOrDefault(c => c.Client == client);
+        if (earlier is not null && earlier.Account != account)
         {
-            return earlier.Account == account ? builder : throw new InvalidOperationException(
+            throw new InvalidOperationException(
                 $"{Describe(client)} has the handler of {Name(earlier.Account)} already, and a client has one. For single requests of another " +
                 $"account use request.SetSparkflyAccount(\"{account}\").");
         }
 
+        // Also a second time: the application may have cleared the handlers in between. The pipeline keeps the last one, see PipelineBuilder.
+        builder.AddHttpMessageHandler(provider => provider.GetRequiredService<SparkflyHandlerFactory>().Create(account));
+        if (earlier is not null)
+        {
+            return builder;
+        }
+
         services.AddSingleton(new ClientRegistration(client, account));
         services.AddAccountCheck(Describe(client), account);
-
-        // Of several the pipeline keeps the last, which is the client's own: see PipelineFilter.
-        builder.AddHttpMessageHandler(provider => provider.GetRequiredService<SparkflyHandlerFactory>().Create(account));
-
         return client is null ? builder : builder.ConfigureHttpClient((provider, http) =>
             http.BaseAddress ??= provider.GetRequiredService<SparkflyAccounts>().At(account)?.Settings.BaseAddress);
     }

@@ -184,12 +184,23 @@ public static class SparkflyAuthServiceCollectionExtensions
     /// <summary>What accounts and clients both stand on, in whichever order they are registered.</summary>
     internal static AccountRegistrations AddSparkflyAuthCore(this IServiceCollection services)
     {
+        if (AccountRegistrations.In(services) is { } registrations)
+        {
+            return registrations;
+        }
+
         services.AddHttpClient();
         services.AddMemoryCache();
         services.AddMetrics();
         services.TryAddSingleton<SparkflyMetrics>();
         services.TryAddSingleton<SparkflyAccounts>();
-        services.TryAddSingleton<SparkflyHandlerFactory>();
+        services.TryAddSingleton(static provider => new PrimaryHandlers(provider.GetSparkflyLogger()));
+        services.TryAddSingleton(static provider => new SparkflyHandlerFactory(
+            provider.GetRequiredService<SparkflyAccounts>(),
+            provider.GetRequiredService<PrimaryHandlers>(),
+            provider.GetRequiredService<SparkflyMetrics>(),
+            provider.GetTime(),
+            provider.GetSparkflyLogger()));
         services.TryAddSingleton(static provider => new AccountTokensRegistry(provider.GetTime()));
         services.TryAddSingleton(static provider => new SparkflyAuthClient(
             provider.GetRequiredService<IHttpClientFactory>(),
@@ -197,15 +208,15 @@ public static class SparkflyAuthServiceCollectionExtensions
             provider.GetTime(),
             provider.GetSparkflyLogger()));
         services.TryAddEnumerable(ServiceDescriptor.Singleton<IValidateOptions<SparkflyAuthOptions>, SparkflyAuthOptionsValidator>());
-        services.TryAddEnumerable(ServiceDescriptor.Singleton<IPostConfigureOptions<HttpClientFactoryOptions>, SecretHeaderRedaction>());
-        services.TryAddEnumerable(ServiceDescriptor.Singleton<IHttpMessageHandlerBuilderFilter, PipelineFilter>());
-        return AccountRegistrations.In(services);
+        services.TryAddEnumerable(ServiceDescriptor.Singleton<IValidateOptions<HttpClientFactoryOptions>, SecretHeaderRedaction>());
+        PipelineBuilder.Decorate(services);
+        return AccountRegistrations.AddTo(services);
     }
 
     /// <summary>Shares the account's token through the distributed cache.</summary>
     internal static void AddFleet(this IServiceCollection services, string name)
     {
-        if (AccountRegistrations.In(services).Shared.Add(name))
+        if (services.AddSparkflyAuthCore().Shared.Add(name))
         {
             services.TryAddSingleton(static provider => new BoundedCache(GetDistributedCache(provider), provider.GetTime()));
             services.AddStartupCheck($"fleet {name}", static provider => provider.GetRequiredService<BoundedCache>());

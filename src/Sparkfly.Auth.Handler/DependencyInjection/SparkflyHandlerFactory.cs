@@ -3,10 +3,9 @@ using Microsoft.Extensions.Logging;
 namespace Sparkfly.Auth.Handler;
 
 /// <summary>Makes the handlers of accounts, one for each pipeline.</summary>
-internal sealed class SparkflyHandlerFactory(SparkflyAccounts accounts, SparkflyMetrics metrics, ILoggerFactory loggerFactory)
+internal sealed class SparkflyHandlerFactory(
+    SparkflyAccounts accounts, PrimaryHandlers primaries, SparkflyMetrics metrics, TimeProvider time, ILogger logger)
 {
-    private readonly ILogger _logger = loggerFactory.CreateLogger(Log.Category);
-
     /// <exception cref="InvalidOperationException">No account of this name is registered.</exception>
-    public SparkflyAuthHandler Create(string account) => new(account, accounts, metrics, _logger);
+    public SparkflyAuthHandler Create(string account) => new(account, accounts, primaries, metrics, time, logger);
 }

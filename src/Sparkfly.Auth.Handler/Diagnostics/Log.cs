@@ -50,9 +50,6 @@ internal static partial class Log
     [LoggerMessage(31, LogLevel.Warning, "A request to {Origin}, an address of Sparkfly's, leaves without a token: Sparkfly account '{Account}' is at {AccountOrigin}. Is its BaseAddress right? This is logged once.")]
     public static partial void OtherSparkflyOrigin(ILogger logger, string origin, string account, Origin accountOrigin);
 
-    [LoggerMessage(32, LogLevel.Warning, "A token of Sparkfly was taken off a request that left the pipeline for {Origin}.")]
-    public static partial void SecretTakenOff(ILogger logger, string origin);
-
     [LoggerMessage(33, LogLevel.Critical, "The primary handler {Handler} has followed a redirect with a secret of Sparkfly's on the request. It is not used again; turn its redirects off.")]
     public static partial void PrimaryHandlerFollowedRedirect(ILogger logger, string handler);
 

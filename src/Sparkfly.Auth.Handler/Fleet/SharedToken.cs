@@ -8,7 +8,11 @@ namespace Sparkfly.Auth.Handler;
 /// <param name="ForcedAt">When a 401 last forced a renewal, on the clock of the instance that made it; null where none has.</param>
 [DebuggerDisplay("{ToString(),nq}")]
 internal sealed record SharedToken(
-    [property: DebuggerBrowsable(DebuggerBrowsableState.Never)] string Value, DateTimeOffset ObtainedAt, DateTimeOffset? ForcedAt)
+    [property: DebuggerBrowsable(DebuggerBrowsableState.Never)]
+    [field: DebuggerBrowsable(DebuggerBrowsableState.Never)]
+    string Value,
+    DateTimeOffset ObtainedAt,
+    DateTimeOffset? ForcedAt)
 {
     /// <summary>Says nothing of the value: a record prints its members.</summary>
     public override string ToString() => $"Shared Sparkfly token obtained {ObtainedAt:u}";

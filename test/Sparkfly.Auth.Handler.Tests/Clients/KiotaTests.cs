@@ -22,11 +22,17 @@ public class KiotaTests
     /// <summary>Where Kiota's middleware stands.</summary>
     public enum Place
     {
+        /// <summary>Added before our handler.</summary>
         Outside,
+
+        /// <summary>Added after it.</summary>
         Inside,
+
+        /// <summary>Chained over Kiota's primary handler, as <see cref="KiotaClientFactory"/> does, and given to the client as its primary handler.</summary>
+        Primary,
     }
 
-    /// <summary>Who follows redirects: the factory's primary handler, which the guard stands in for, or Kiota's middleware over Kiota's.</summary>
+    /// <summary>Who follows redirects: our handler, in place of the factory's primary handler, or Kiota's middleware over Kiota's.</summary>
     public enum Follower
     {
         Primary,
@@ -108,6 +114,7 @@ public class KiotaTests
     public async Task A_redirect_elsewhere_arrives_without_the_token_whoever_follows_it_and_a_401_there_renews_nothing(
         [Values] Place place, [Values] Follower follower)
     {
+        follower = place == Place.Primary ? Follower.Kiota : follower;
         await using StandInServer server = await Sparkfly.StartAsync();
         await using RecordingServer other = await RecordingServer.StartAsync();
         other.AnswerAlways(HttpStatusCode.Unauthorized);
@@ -124,12 +131,13 @@ public class KiotaTests
         Assert.That((server.TokenRequests, server.ApiRequests), Is.EqualTo((1, 1)));
     }
 
-    /// <summary>Outside ours, Kiota's handler makes a new request of each hop, and one to Sparkfly is a request to Sparkfly.</summary>
+    /// <summary>Kiota's handler makes a new request of each hop, and one to Sparkfly is a request to Sparkfly.</summary>
     [TestCase(Place.Outside, Follower.Primary, false)]
     [TestCase(Place.Inside, Follower.Primary, false)]
-    [TestCase(Place.Inside, Follower.Kiota, false)]
+    [TestCase(Place.Inside, Follower.Kiota, true)]
     [TestCase(Place.Outside, Follower.Kiota, true)]
-    public async Task A_chain_that_leaves_and_comes_back_comes_without_the_token_unless_Kiota_s_handler_follows_it_from_outside(
+    [TestCase(Place.Primary, Follower.Kiota, true)]
+    public async Task A_chain_that_leaves_and_comes_back_comes_without_the_token_unless_Kiota_s_handler_follows_it(
         Place place, Follower follower, bool comesWithToken)
     {
         await using StandInServer server = await Sparkfly.StartAsync();
@@ -148,6 +156,35 @@ public class KiotaTests
         Assert.That(other.Requests.Single().Token, Is.Null);
         Assert.That(seen.Select(static s => s.Url), Is.EqualTo((string[])["/v1.0/offers", "/v1.0/back"]));
         Assert.That(seen.Select(static s => s.Token is not null), Is.EqualTo((bool[])[true, comesWithToken]));
+    }
+
+    /// <summary>Rule 4.1: the service has accepted the POST, so only the GET that it leads to is sent again.</summary>
+    [TestCase(Place.Outside, Follower.Primary)]
+    [TestCase(Place.Outside, Follower.Kiota)]
+    [TestCase(Place.Inside, Follower.Primary)]
+    [TestCase(Place.Inside, Follower.Kiota)]
+    [TestCase(Place.Primary, Follower.Kiota)]
+    public async Task A_POST_that_was_answered_303_is_not_sent_again_when_the_GET_that_follows_is_answered_401(Place place, Follower follower)
+    {
+        await using StandInServer server = await Sparkfly.StartAsync();
+        ConcurrentQueue<Seen> seen = server.Record(context =>
+        {
+            if (context.Request.Method != "POST")
+            {
+                return false;
+            }
+
+            server.RevokeTokens();
+            return context.RedirectTo(303, new Uri(server.BaseAddress, "members").AbsoluteUri).IsCompleted;
+        });
+        await using TestApp app = App(server, place, follower);
+
+        await Offers(app).AddAsync(new KiotaOffer { Id = 19, Name = "Free coffee" });
+
+        Assert.That(
+            seen.Select(static s => $"{s.Method} {s.Url} {s.Text()}"),
+            Is.EqualTo((string[])[$"POST /v1.0/offers {Json}", "GET /v1.0/members ", "GET /v1.0/members "]));
+        Assert.That(server.TokenRequests, Is.EqualTo(2));
     }
 
     [Test]
@@ -294,9 +331,16 @@ public class KiotaTests
                 builder.AddSparkflyAuthHandler();
             }
 
+            if (place == Place.Primary)
+            {
+                builder.AddSparkflyAuthHandler().ConfigurePrimaryHttpMessageHandler(() => KiotaClientFactory.ChainHandlersCollectionAndGetFirstLink(
+                    KiotaClientFactory.GetDefaultHttpMessageHandler(), [.. KiotaClientFactory.CreateDefaultHandlers(Options())])!);
+                return;
+            }
+
             builder.ConfigureAdditionalHttpMessageHandlers((handlers, _) =>
             {
-                foreach (DelegatingHandler handler in KiotaClientFactory.CreateDefaultHandlers(option is null ? [] : [option]))
+                foreach (DelegatingHandler handler in KiotaClientFactory.CreateDefaultHandlers(Options()))
                 {
                     handlers.Add(handler);
                 }
@@ -305,6 +349,8 @@ public class KiotaTests
             {
                 builder.AddSparkflyAuthHandler();
             }
+
+            IRequestOption[] Options() => option is null ? [] : [option];
 
             if (follower == Follower.Kiota)
             {

@@ -1,3 +1,5 @@
+using System.Net;
+
 namespace Sparkfly.Auth.Handler.Tests;
 
 /// <summary>A primary handler that is made of one function, and keeps what it was sent.</summary>
@@ -83,14 +85,16 @@ internal sealed class RedirectingHandler(Following following) : DelegatingHandle
 
         HttpRequestMessage sent = response.RequestMessage!;
         var target = new Uri(sent.RequestUri!, location);
+        bool isSeeOther = response.StatusCode == HttpStatusCode.SeeOther;
+        (HttpMethod method, HttpContent? content) = isSeeOther ? (HttpMethod.Get, null) : (sent.Method, sent.Content);
         response.Dispose();
         if (following == Following.SameMessage)
         {
-            sent.RequestUri = target;
+            (sent.Method, sent.RequestUri, sent.Content) = (method, target, content);
             return sent;
         }
 
-        var copy = new HttpRequestMessage(sent.Method, target) { Content = sent.Content };
+        var copy = new HttpRequestMessage(method, target) { Content = content };
         foreach ((string name, IEnumerable<string> values) in sent.Headers)
         {
             copy.Headers.TryAddWithoutValidation(

@@ -13,10 +13,9 @@ namespace Sparkfly.Auth.Handler.Tests;
 /// <summary>One request as a server has seen it.</summary>
 internal sealed record Seen(string Method, string Url, IReadOnlyDictionary<string, string> Headers, string Body)
 {
-    // Made anew for each hop, with random ids.
-    private static readonly string[] s_tracing = ["traceparent", "tracestate", "baggage", "Correlation-Context", "Request-Id"];
-
     public string? Token => Headers.GetValueOrDefault("X-Auth-Token");
+
+    public string? TraceParent => Headers.GetValueOrDefault("traceparent");
 
     /// <summary>The body as text.</summary>
     public string Text() => Encoding.UTF8.GetString(Convert.FromHexString(Body));
@@ -32,10 +31,10 @@ internal sealed record Seen(string Method, string Url, IReadOnlyDictionary<strin
             Convert.ToHexString(body.ToArray()));
     }
 
-    /// <summary>Everything but tracing and the named headers, as text that can be compared.</summary>
+    /// <summary>Everything but the named headers, as text that can be compared. The ids of a trace are random, so only their shape is in it.</summary>
     public string Without(params string[] headers) =>
-        $"{Method} {Url} {{{string.Join("; ", Headers.Where(h => !s_tracing.Concat(headers).Contains(h.Key, StringComparer.OrdinalIgnoreCase))
-            .OrderBy(static h => h.Key, StringComparer.OrdinalIgnoreCase).Select(static h => $"{h.Key}: {h.Value}"))}}} {Body}";
+        $"{Method} {Url} {{{string.Join("; ", Headers.Where(h => !headers.Contains(h.Key, StringComparer.OrdinalIgnoreCase))
+            .OrderBy(static h => h.Key, StringComparer.OrdinalIgnoreCase).Select(static h => $"{h.Key}: {Traces.WithoutIds(h.Value)}"))}}} {Body}";
 
     public override string ToString() => Without();
 }

@@ -16,13 +16,14 @@ public sealed class SecretSweep
     /// <summary>A trace in this state is one that nobody listens to, the sweep included.</summary>
     public const string UnlistenedTraceState = "listeners=none";
 
+    private static readonly AsyncLocal<bool> s_isNotListening = new();
     private static readonly ConcurrentDictionary<string, bool> s_secrets = new();
     private static readonly ConcurrentBag<string> s_seen = [];
 
     private readonly ActivityListener _activities = new()
     {
         ShouldListenTo = static _ => true,
-        Sample = static (ref ActivityCreationOptions<ActivityContext> options) => options.Parent.TraceState == UnlistenedTraceState
+        Sample = static (ref ActivityCreationOptions<ActivityContext> options) => options.Parent.TraceState == UnlistenedTraceState || s_isNotListening.Value
             ? ActivitySamplingResult.None
             : ActivitySamplingResult.AllDataAndRecorded,
         ActivityStopped = static activity => Note(
@@ -41,6 +42,9 @@ public sealed class SecretSweep
 
     /// <summary>A secret that nothing else looks like.</summary>
     public static string NewSecret(string kind) => Secret($"{kind}-{Guid.NewGuid():N}");
+
+    /// <summary>Takes no part in the activities of this flow until what is returned is disposed of.</summary>
+    public static IDisposable ListenToNothing() => new Deafness();
 
     public static void Note(string seen) => s_seen.Add(seen);
 
@@ -100,6 +104,13 @@ public sealed class SecretSweep
         {
             Note(args.Exception.ToString());
         }
+    }
+
+    private sealed class Deafness : IDisposable
+    {
+        public Deafness() => s_isNotListening.Value = true;
+
+        public void Dispose() => s_isNotListening.Value = false;
     }
 
     /// <summary>A logger provider that turns everything an entry holds into text.</summary>

@@ -1,5 +1,7 @@
 using System.Collections.Concurrent;
+using Microsoft.Extensions.Http;
 using Microsoft.Extensions.Logging;
+using Microsoft.Extensions.Options;
 using Microsoft.Extensions.Time.Testing;
 using SparkflyStandIn;
 
@@ -36,6 +38,20 @@ internal sealed class TestApp : IAsyncDisposable
     public IReadOnlyCollection<string> Log => _log;
 
     public HttpClient Client(string name = "api") => Services.GetRequiredService<IHttpClientFactory>().CreateClient(name);
+
+    /// <summary>A new pipeline of the client: what the factory makes when one has reached the end of its life.</summary>
+    public HttpMessageHandler NewPipeline(string client)
+    {
+        HttpMessageHandlerBuilder builder = Services.GetRequiredService<HttpMessageHandlerBuilder>();
+        builder.Name = client;
+        foreach (Action<HttpMessageHandlerBuilder> action in
+            Services.GetRequiredService<IOptionsMonitor<HttpClientFactoryOptions>>().Get(client).HttpMessageHandlerBuilderActions)
+        {
+            action(builder);
+        }
+
+        return builder.Build();
+    }
 
     public ValueTask DisposeAsync() => _services.DisposeAsync();
 }

@@ -8,7 +8,7 @@ namespace Sparkfly.Auth.Handler.Tests;
 /// <summary>A body as the server received it, whole.</summary>
 /// <param name="Sha256">The digest of its bytes.</param>
 /// <param name="Length">How many they were.</param>
-/// <param name="Headers">Every header of the request but those that differ between any two: the token, and the trace parent.</param>
+/// <param name="Headers">Every header of the request but the token; of the trace parent its shape, since its ids differ between any two.</param>
 internal sealed record Upload(string Sha256, long Length, string Headers)
 {
     /// <summary>What a bare client would have sent of these bytes, for comparison with a digest alone.</summary>
@@ -18,8 +18,6 @@ internal sealed record Upload(string Sha256, long Length, string Headers)
 /// <summary>Every body that a server received to its end, before it answered.</summary>
 internal sealed class Uploads
 {
-    private static readonly string[] s_different = ["X-Auth-Token", "traceparent", "tracestate", "Request-Id", "Correlation-Context", "baggage"];
-
     private readonly ConcurrentQueue<(string Path, Upload Upload)> _received = new();
 
     /// <summary>Reads and notes every body, then lets the server answer as it does: 401 to a token that is not good.</summary>
@@ -52,8 +50,8 @@ internal sealed class Uploads
         }
 
         string headers = string.Join('\n', context.Request.Headers
-            .Where(static h => !s_different.Contains(h.Key, StringComparer.OrdinalIgnoreCase))
-            .Select(static h => $"{h.Key}: {h.Value}")
+            .Where(static h => !h.Key.Equals("X-Auth-Token", StringComparison.OrdinalIgnoreCase))
+            .Select(static h => $"{h.Key}: {Traces.WithoutIds(h.Value!)}")
             .Order());
         _received.Enqueue((context.Request.Path, new Upload(Convert.ToHexString(digest.GetHashAndReset()), length, headers)));
     }

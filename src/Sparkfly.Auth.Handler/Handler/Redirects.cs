@@ -9,15 +9,6 @@ namespace Sparkfly.Auth.Handler;
 /// </remarks>
 internal static class Redirects
 {
-    private static readonly AsyncLocal<bool> s_isFollowing = new();
-
-    /// <summary>Gets or sets a value indicating whether what is being sent here is the target of a redirect.</summary>
-    public static bool IsFollowing
-    {
-        get => s_isFollowing.Value;
-        set => s_isFollowing.Value = value;
-    }
-
     public static bool IsRedirect(HttpStatusCode status) => status
         is HttpStatusCode.MultipleChoices
         or HttpStatusCode.MovedPermanently

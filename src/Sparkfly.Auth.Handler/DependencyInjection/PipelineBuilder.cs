@@ -1,0 +1,121 @@
+using System.Diagnostics.CodeAnalysis;
+using Microsoft.Extensions.DependencyInjection;
+using Microsoft.Extensions.DependencyInjection.Extensions;
+using Microsoft.Extensions.Http;
+
+namespace Sparkfly.Auth.Handler;
+
+/// <summary>
+/// Builds a client's pipeline with our handler at its place: directly above the handler that talks to the network, below everything that the
+/// application, its filters and the factory have added.
+/// </summary>
+/// <remarks>
+/// A decorator of the builder, since its <see cref="Build"/> runs after every <see cref="IHttpMessageHandlerBuilderFilter"/>. A filter of our own would
+/// not be last where another one is inserted before it later.
+/// </remarks>
+internal sealed class PipelineBuilder(HttpMessageHandlerBuilder inner) : HttpMessageHandlerBuilder
+{
+    /// <inheritdoc/>
+    [DisallowNull]
+    public override string? Name
+    {
+        get => inner.Name;
+        set => inner.Name = value;
+    }
+
+    /// <inheritdoc/>
+    public override HttpMessageHandler PrimaryHandler
+    {
+        get => inner.PrimaryHandler;
+        set => inner.PrimaryHandler = value;
+    }
+
+    /// <inheritdoc/>
+    public override IList<DelegatingHandler> AdditionalHandlers => inner.AdditionalHandlers;
+
+    /// <inheritdoc/>
+    public override IServiceProvider Services => inner.Services;
+
+    /// <summary>Puts this builder in the place of the one that is registered.</summary>
+    public static void Decorate(IServiceCollection services)
+    {
+        ServiceDescriptor registered = services.Last(static d => d.ServiceType == typeof(HttpMessageHandlerBuilder) && !d.IsKeyedService);
+        if (registered.ImplementationFactory?.Target is not Decorator)
+        {
+            services.Replace(ServiceDescriptor.Describe(typeof(HttpMessageHandlerBuilder), new Decorator(registered).Create, registered.Lifetime));
+        }
+    }
+
+    /// <inheritdoc/>
+    public override HttpMessageHandler Build()
+    {
+        SparkflyAuthHandler? handler = TakeOut();
+        if (SparkflyAuthClient.IsClientName(Name))
+        {
+            Place(new TokenRequestHandler(Services.GetRequiredService<PrimaryHandlers>(), Name!));
+        }
+        else if (Chain(PrimaryHandler).OfType<SparkflyAuthHandler>().FirstOrDefault() is { } own)
+        {
+            // The application has built its primary handler around one of ours.
+            own.Client ??= Name;
+            AdditionalHandlers.Insert(0, new RequestAccountHandler(own));
+        }
+        else if (handler is not null)
+        {
+            handler.Client = Name;
+            Place(handler);
+            AdditionalHandlers.Insert(0, new RequestAccountHandler(handler));
+        }
+
+        return inner.Build();
+    }
+
+    /// <summary>Of several the last is the client's own, after any from defaults. Two would each send a request twice for one 401.</summary>
+    private SparkflyAuthHandler? TakeOut()
+    {
+        SparkflyAuthHandler? last = null;
+        for (int i = AdditionalHandlers.Count - 1; i >= 0; i--)
+        {
+            if (AdditionalHandlers[i] is SparkflyAuthHandler handler)
+            {
+                last ??= handler;
+                AdditionalHandlers.RemoveAt(i);
+            }
+        }
+
+        return last;
+    }
+
+    private void Place<T>(T innermost)
+        where T : DelegatingHandler, IInnermostHandler
+    {
+        if (PrimaryHandler is DelegatingHandler { InnerHandler: not null } chain && SharedChainHandler.In(chain) is { } place)
+        {
+            innermost.InnerHandler = place.InnerHandler!;
+            AdditionalHandlers.Insert(0, place.EntranceFor(innermost));
+        }
+        else
+        {
+            innermost.InnerHandler = PrimaryHandler;
+            PrimaryHandler = innermost;
+        }
+    }
+
+    private static IEnumerable<HttpMessageHandler> Chain(HttpMessageHandler? handler)
+    {
+        for (; handler is not null; handler = (handler as DelegatingHandler)?.InnerHandler)
+        {
+            yield return handler;
+        }
+    }
+
+    private sealed class Decorator(ServiceDescriptor registered)
+    {
+        public PipelineBuilder Create(IServiceProvider services) => new(CreateRegistered(services));
+
+        private HttpMessageHandlerBuilder CreateRegistered(IServiceProvider services) => (HttpMessageHandlerBuilder)(
+            registered.ImplementationInstance ??
+            registered.ImplementationFactory?.Invoke(services) ??
+            ActivatorUtilities.CreateInstance(services, registered.ImplementationType!));
+    }
+}

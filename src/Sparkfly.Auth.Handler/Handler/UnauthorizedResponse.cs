@@ -1,0 +1,70 @@
+using System.Net.Http.Headers;
+
+namespace Sparkfly.Auth.Handler;
+
+/// <summary>
+/// A 401 while a new token is waited for. Its unread body holds a connection, and where a primary handler is bounded to a few, the token request may
+/// need that one.
+/// </summary>
+internal static class UnauthorizedResponse
+{
+    private const int LongestBody = 64 * 1024;
+    private static readonly TimeSpan s_longestWait = TimeSpan.FromSeconds(1);
+
+    /// <summary>Reads what arrives of the body in time, which is kept for a caller who gets the 401 after all, and lets the connection go.</summary>
+    /// <returns>Whether the whole body is kept.</returns>
+    public static async Task<bool> FreeConnectionAsync(HttpResponseMessage response, TimeProvider time, CancellationToken cancellationToken)
+    {
+        HttpContent content = response.Content;
+        var body = new MemoryStream();
+        bool isWhole = false;
+        try
+        {
+            // Without a message: nobody sees the exception.
+            isWhole = await Bounded.RunAsync("", bound => ReadAsync(content, body, bound), s_longestWait, time, cancellationToken).ConfigureAwait(false);
+        }
+        catch (Exception) when (!cancellationToken.IsCancellationRequested)
+        {
+            // What has arrived until then is kept.
+        }
+
+        lock (body)
+        {
+            response.Content = new ByteArrayContent(body.ToArray());
+        }
+
+        foreach ((string name, HeaderStringValues values) in content.Headers.NonValidated)
+        {
+            // The length of the whole is not that of a part.
+            if (isWhole || !name.Equals("Content-Length", StringComparison.OrdinalIgnoreCase))
+            {
+                response.Content.Headers.TryAddWithoutValidation(name, values);
+            }
+        }
+
+        content.Dispose();
+        return isWhole;
+    }
+
+    private static async Task<bool> ReadAsync(HttpContent content, MemoryStream body, CancellationToken cancellationToken)
+    {
+        Stream stream = await content.ReadAsStreamAsync(cancellationToken).ConfigureAwait(false);
+        byte[] buffer = new byte[4096];
+        while (body.Length < LongestBody)
+        {
+            int read = await stream.ReadAsync(buffer, cancellationToken).ConfigureAwait(false);
+            if (read == 0)
+            {
+                return true;
+            }
+
+            // It may still be read when the wait is over.
+            lock (body)
+            {
+                body.Write(buffer, 0, Math.Min(read, LongestBody - (int)body.Length));
+            }
+        }
+
+        return false;
+    }
+}
