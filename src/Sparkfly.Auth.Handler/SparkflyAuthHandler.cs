@@ -26,15 +26,14 @@ namespace Sparkfly.Auth.Handler;
 [DebuggerDisplay("Sparkfly account '{_accountName,nq}'")]
 public sealed class SparkflyAuthHandler : DelegatingHandler, IInnermostHandler
 {
-    // Null where an ISparkflyAccountSource is asked for it.
-    private readonly SparkflyAccount? _account;
     private readonly string _accountName;
     private readonly PrimaryHandlers _primaries;
     private readonly SparkflyMetrics _metrics;
     private readonly TimeProvider _time;
     private readonly ILogger _logger;
 
-    // Set once, before the first request.
+    // Set once, before the first request. There is no account where an ISparkflyAccountSource has to be asked for it.
+    private volatile SparkflyAccount? _account;
     private volatile PrimaryHandlerPolicy? _primary;
 
     // Made when the first request names an account: to read one takes time in each request.
@@ -43,7 +42,6 @@ public sealed class SparkflyAuthHandler : DelegatingHandler, IInnermostHandler
     internal SparkflyAuthHandler(
         string account, SparkflyAccounts accounts, PrimaryHandlers primaries, SparkflyMetrics metrics, TimeProvider time, ILogger logger)
     {
-        _account = accounts.MayBeOfSource(account) ? null : accounts.Get(account);
         _accountName = account;
         Accounts = accounts;
         _primaries = primaries;
@@ -103,7 +101,7 @@ public sealed class SparkflyAuthHandler : DelegatingHandler, IInnermostHandler
     {
         ArgumentNullException.ThrowIfNull(request);
         PrimaryHandlerPolicy primary = _primary ??= _primaries.ForApi(this);
-        if (_account is not { } account || NamedAccount is not null || RequestAccountHandler.NameIn(request) is not null)
+        if ((_account ??= Accounts.GetRegistered(_accountName)) is not { } account || NamedAccount is not null || RequestAccountHandler.NameIn(request) is not null)
         {
             return SendNamedAsync(request, isAsync, cancellationToken);
         }

@@ -7,122 +7,125 @@ using Microsoft.Extensions.Options;
 namespace Sparkfly.Auth.Handler;
 
 /// <summary>
-/// The accounts that an <see cref="ISparkflyAccountSource"/> has found, by name. Each name is asked for by one question at a time, on the thread
-/// pool, which outlives the callers that wait for it. Thread-safe.
+/// The accounts that an <see cref="ISparkflyAccountSource"/> has found, by name. One lookup at a time for each name runs on the thread pool, and outlives
+/// the callers that wait for it. Thread-safe.
 /// </summary>
 [DebuggerDisplay("{Count} accounts")]
 internal sealed class SourcedAccounts(
     IServiceScopeFactory scopes,
     IEnumerable<IValidateOptions<SparkflyAuthOptions>> validators,
-    Func<SparkflyAccount, SparkflyTokenProvider> newTokens,
+    Func<string, CurrentSettings, SparkflyTokenProvider> newTokens,
     TimeProvider time,
     ILogger logger,
     CancellationToken disposing)
 {
-    // Changes are taken up within the latter time. Between the two the question is asked in the background; after it, requests wait for the answer.
-    private static readonly TimeSpan s_askedAgain = TimeSpan.FromMinutes(4);
-    private static readonly TimeSpan s_kept = TimeSpan.FromMinutes(5);
+    // A fresh account is used as it is. From the first time on it is looked up in the background; after the second, requests wait for the lookup.
+    private static readonly TimeSpan s_lookedUpAgainAfter = TimeSpan.FromMinutes(4);
+    private static readonly TimeSpan s_freshFor = TimeSpan.FromMinutes(5);
 
     // A source that has failed is not asked by every request.
-    private static readonly TimeSpan s_askedAgainAfterFailure = TimeSpan.FromSeconds(30);
-    private static readonly TimeSpan s_longestQuestion = TimeSpan.FromSeconds(30);
+    private static readonly TimeSpan s_lookedUpAgainAfterFailure = TimeSpan.FromSeconds(30);
+    private static readonly TimeSpan s_longestLookup = TimeSpan.FromSeconds(30);
 
-    // Longer than any backoff, which goes with the account. Its token stays in the IMemoryCache, for when it comes back.
-    private static readonly TimeSpan s_outOfUse = TimeSpan.FromHours(1);
+    // Longer than any backoff, which ends with the account. Its token stays in the IMemoryCache, for when the account comes back.
+    private static readonly TimeSpan s_unusedFor = TimeSpan.FromHours(1);
 
-    // Read without the lock where an account is kept; everything is changed under it.
+    // Read without the lock where an account is fresh; changed under it.
     private readonly ConcurrentDictionary<string, Entry> _entries = new();
     private readonly Lock _lock = new();
     private long _sweptAt = time.GetTimestamp();
 
-    /// <summary>How many names are kept, or asked for.</summary>
+    /// <summary>The number of names in memory, those included that are being looked up.</summary>
     public int Count => _entries.Count;
 
-    /// <summary>Gets the account where it was found lately; null where it has to be asked for. An answer that ages is asked for in the background.</summary>
-    public SparkflyAccount? Kept(string name)
-    {
-        if (!_entries.TryGetValue(name, out Entry? entry) || entry.Known is not { } known || time.GetElapsedTime(known.At) is var age && age >= s_kept)
-        {
-            return null;
-        }
-
-        if (age >= known.AskedAgain)
-        {
-            _ = Ask(name);
-        }
-
-        return known.Account;
-    }
-
-    /// <summary>Asks for an account, or waits for the question that is on its way.</summary>
-    /// <returns>Null where the source knows no such account.</returns>
+    /// <summary>Gets an account: at once where it is fresh, else after a lookup.</summary>
+    /// <param name="name">The account's name.</param>
+    /// <param name="notRegistered">Says that no account of this name is registered.</param>
+    /// <param name="cancellationToken">Ends this wait, not the lookup.</param>
+    /// <exception cref="InvalidOperationException">The source knows no such account.</exception>
     /// <exception cref="OptionsValidationException">The account's options are invalid.</exception>
     /// <exception cref="SparkflyAuthenticationException">The source has failed.</exception>
     /// <exception cref="ObjectDisposedException">The service provider was disposed.</exception>
-    public async Task<SparkflyAccount?> FindAsync(string name, CancellationToken cancellationToken)
+    public ValueTask<SparkflyAccount> GetAsync(string name, Func<string, string> notRegistered, CancellationToken cancellationToken)
     {
-        cancellationToken.ThrowIfCancellationRequested();
-        Outcome outcome = await Ask(name).WaitAsync(cancellationToken).ConfigureAwait(false);
-        return outcome.Problem is { } problem ? throw problem() : outcome.Account;
+        if (!_entries.TryGetValue(name, out Entry? entry) || entry.Found is not { } found || time.GetElapsedTime(found.At) is var age && age >= s_freshFor)
+        {
+            return new ValueTask<SparkflyAccount>(WaitForLookupAsync(name, notRegistered, cancellationToken));
+        }
+
+        if (age >= found.LookedUpAgainAfter)
+        {
+            _ = LookUp(name);
+        }
+
+        return new ValueTask<SparkflyAccount>(found.Account);
     }
 
-    private Task<Outcome> Ask(string name)
+    private async Task<SparkflyAccount> WaitForLookupAsync(string name, Func<string, string> notRegistered, CancellationToken cancellationToken)
+    {
+        cancellationToken.ThrowIfCancellationRequested();
+        Outcome outcome = await LookUp(name).WaitAsync(cancellationToken).ConfigureAwait(false);
+        return outcome.Problem is { } problem ? throw problem()
+            : outcome.Account ?? throw new InvalidOperationException($"{notRegistered(name)} The {nameof(ISparkflyAccountSource)} does not know it either.");
+    }
+
+    /// <summary>Starts a lookup, or joins the one in flight.</summary>
+    private Task<Outcome> LookUp(string name)
     {
         lock (_lock)
         {
             Entry entry = _entries.GetOrAdd(name, static _ => new Entry());
-            if (entry.Question is { } running)
+            if (entry.Lookup is { } running)
             {
-                return running.Task;
+                return running.Result;
             }
 
-            if (entry.Known is { } known && time.GetElapsedTime(known.At) < known.AskedAgain)
+            if (entry.Found is { } found && time.GetElapsedTime(found.At) < found.LookedUpAgainAfter)
             {
-                // This caller is late: the answer has come since it looked.
-                return Task.FromResult(new Outcome(known.Account, null, IsChanged: false));
+                // Another caller's lookup has ended since this caller looked.
+                return Task.FromResult(new Outcome(found.Account, null));
             }
 
-            // Asynchronous continuations, so that no caller's code runs in the question's. Without the caller's execution context: its scopes
-            // and AsyncLocals are none of the question's business, whose answer serves others.
-            var question = entry.Question = new TaskCompletionSource<Outcome>(TaskCreationOptions.RunContinuationsAsynchronously);
-            ThreadPool.UnsafeQueueUserWorkItem(static ask => _ = ask.Self.AnswerAsync(ask.Name, ask.Entry), (Self: this, Name: name, Entry: entry), preferLocal: false);
-            return question.Task;
+            var lookup = entry.Lookup = new SingleFlight<Outcome>();
+            lookup.Start(static work => work.Self.LookUpAsync(work.Name, work.Entry), (Self: this, Name: name, Entry: entry));
+            return lookup.Result;
         }
     }
 
-    private async Task AnswerAsync(string name, Entry entry)
+    private async Task<Outcome> LookUpAsync(string name, Entry entry)
     {
-        Finding finding = await FindAsync(name).ConfigureAwait(false);
-        TaskCompletionSource<Outcome> question;
+        Answer answer = await AskAsync(name).ConfigureAwait(false);
         Outcome outcome;
+        bool isChanged = false;
         lock (_lock)
         {
-            question = entry.Question!;
-            entry.Question = null;
-            outcome = finding.Settings is { } settings ? Keep_NeedsLock(name, entry, settings) : GoOnWithout_NeedsLock(name, entry, finding.Problem);
+            entry.Lookup = null;
+            outcome = answer.Settings is { } settings ? Keep_NeedsLock(name, entry, settings, out isChanged) : KeepFormer_NeedsLock(name, entry, answer.Problem);
             Sweep_NeedsLock();
         }
 
         try
         {
             // Not under the lock: loggers are the application's.
-            Report(name, finding, outcome);
+            Report(name, answer, outcome, isChanged);
         }
-        finally
+        catch (Exception)
         {
-            question.SetResult(outcome);
+            // A logger has thrown. Callers must not wait for ever.
         }
+
+        return outcome;
     }
 
-    /// <summary>One question. Throws nothing.</summary>
-    private async Task<Finding> FindAsync(string name)
+    /// <summary>Asks the source once. Throws nothing.</summary>
+    private async Task<Answer> AskAsync(string name)
     {
         try
         {
-            SparkflyAuthOptions? options = await Bounded.RunAsync(
-                $"The {nameof(ISparkflyAccountSource)} did not answer within {s_longestQuestion:c}.",
+            SparkflyAuthOptions? options = await TimeLimit.RunAsync(
+                $"The {nameof(ISparkflyAccountSource)} did not answer within {s_longestLookup:c}.",
                 cancellationToken => AskSourceAsync(name, cancellationToken),
-                s_longestQuestion,
+                s_longestLookup,
                 time,
                 disposing).ConfigureAwait(false);
             if (options is null)
@@ -132,12 +135,12 @@ internal sealed class SourcedAccounts(
 
             string[] problems = [.. validators.Select(v => v.Validate(name, options)).SelectMany(static r => r.Failures ?? [])];
             return problems.Length == 0
-                ? new Finding(AccountSettings.From(options), null, null)
-                : new Finding(null, () => new OptionsValidationException(name, typeof(SparkflyAuthOptions), problems), null);
+                ? new Answer(AccountSettings.From(options), null, null)
+                : new Answer(null, () => new OptionsValidationException(name, typeof(SparkflyAuthOptions), problems), null);
         }
         catch (Exception) when (disposing.IsCancellationRequested)
         {
-            return new Finding(null, static () => new ObjectDisposedException(
+            return new Answer(null, static () => new ObjectDisposedException(
                 nameof(ISparkflyAccountSource), "The service provider was disposed, which ended the question for an account."), null);
         }
         catch (Exception exception)
@@ -145,7 +148,7 @@ internal sealed class SourcedAccounts(
             // Without its message, which may hold anything; it is the inner exception.
             string message = $"Sparkfly account '{name}': the application's {nameof(ISparkflyAccountSource)} failed with a {exception.GetType().Name}, " +
                 "so that the account is not known. The request was not sent.";
-            return new Finding(null, () => new SparkflyAuthenticationException(message, exception) { IsTransient = true }, exception);
+            return new Answer(null, () => new SparkflyAuthenticationException(message, exception) { IsTransient = true }, exception);
         }
     }
 
@@ -158,42 +161,42 @@ internal sealed class SourcedAccounts(
         }
     }
 
-    private Outcome Keep_NeedsLock(string name, Entry entry, AccountSettings settings)
+    private Outcome Keep_NeedsLock(string name, Entry entry, AccountSettings settings, out bool isChanged)
     {
-        bool isChanged = false;
-        if (entry.Known is { } known)
+        isChanged = false;
+        if (entry.Found is { } found)
         {
-            isChanged = known.Settings.Take(settings);
+            isChanged = found.Settings.Update(settings);
         }
         else
         {
             var current = new CurrentSettings();
-            current.Take(settings);
-            var account = new SparkflyAccount(name, AccountRegistrations.OfSource, current, newTokens);
-            known = new Known(account, current, (SparkflyTokenProvider)account.Tokens);
+            current.Update(settings);
+            SparkflyTokenProvider tokens = newTokens(name, current);
+            found = new Found(new SparkflyAccount(name, current, () => tokens), current, tokens);
         }
 
-        entry.Known = known with { At = time.GetTimestamp(), AskedAgain = s_askedAgain };
-        return new Outcome(known.Account, null, isChanged);
+        entry.Found = found with { At = time.GetTimestamp(), LookedUpAgainAfter = s_lookedUpAgainAfter };
+        return new Outcome(found.Account, null);
     }
 
-    /// <summary>With no settings: the account is gone where the source says so; else it goes on as it is, where it was known.</summary>
-    private Outcome GoOnWithout_NeedsLock(string name, Entry entry, Func<Exception>? problem)
+    /// <summary>Without settings: the account is gone where the source says so; else it stays as it is, where it was found before.</summary>
+    private Outcome KeepFormer_NeedsLock(string name, Entry entry, Func<Exception>? problem)
     {
-        if (problem is not null && entry.Known is { } known)
+        if (problem is not null && entry.Found is { } found)
         {
-            entry.Known = known with { At = time.GetTimestamp(), AskedAgain = s_askedAgainAfterFailure };
-            return new Outcome(known.Account, null, IsChanged: false);
+            entry.Found = found with { At = time.GetTimestamp(), LookedUpAgainAfter = s_lookedUpAgainAfterFailure };
+            return new Outcome(found.Account, null);
         }
 
         Remove_NeedsLock(name, entry);
-        return new Outcome(null, problem, IsChanged: false);
+        return new Outcome(null, problem);
     }
 
     private void Sweep_NeedsLock()
     {
-        // An account in use is asked for again and again, which is why this needs no note of each request.
-        if (time.GetElapsedTime(_sweptAt) < s_kept)
+        // An account in use is looked up every few minutes, so the time of the last lookup tells.
+        if (time.GetElapsedTime(_sweptAt) < s_freshFor)
         {
             return;
         }
@@ -201,7 +204,7 @@ internal sealed class SourcedAccounts(
         _sweptAt = time.GetTimestamp();
         foreach ((string name, Entry entry) in _entries)
         {
-            if (entry.Question is null && entry.Known is { } known && time.GetElapsedTime(known.At) >= s_outOfUse)
+            if (entry.Lookup is null && entry.Found is { } found && time.GetElapsedTime(found.At) >= s_unusedFor)
             {
                 Remove_NeedsLock(name, entry);
             }
@@ -211,21 +214,21 @@ internal sealed class SourcedAccounts(
     private void Remove_NeedsLock(string name, Entry entry)
     {
         _entries.TryRemove(name, out _);
-        entry.Known?.Tokens.LetGo();
+        entry.Found?.Tokens.Retire();
     }
 
-    private void Report(string name, Finding finding, Outcome outcome)
+    private void Report(string name, Answer answer, Outcome outcome, bool isChanged)
     {
-        if (outcome.IsChanged)
+        if (isChanged)
         {
             Log.SettingsChanged(logger, name);
         }
-        else if (outcome.Account is not null && finding.Problem is { } problem)
+        else if (outcome.Account is not null && answer.Problem is { } problem)
         {
-            // Nobody else is told: those who wait go on with the account as it was.
-            if (finding.Failure is { } failure)
+            // Callers are not told: they go on with the account as it was.
+            if (answer.Failure is { } failure)
             {
-                Log.SourceFailed(logger, name, s_askedAgainAfterFailure, failure);
+                Log.SourceFailed(logger, name, s_lookedUpAgainAfterFailure, failure);
             }
             else
             {
@@ -234,36 +237,36 @@ internal sealed class SourcedAccounts(
         }
     }
 
-    /// <summary>What one question found: settings, or a problem; neither where the name is unknown.</summary>
-    /// <param name="Settings">Valid ones.</param>
+    /// <summary>What the source answered: settings or a problem; neither where it does not know the name.</summary>
+    /// <param name="Settings">Valid settings.</param>
     /// <param name="Problem">Makes the exception of each caller that waits.</param>
     /// <param name="Failure">What the source has thrown.</param>
-    private readonly record struct Finding(AccountSettings? Settings, Func<Exception>? Problem, Exception? Failure);
+    private readonly record struct Answer(AccountSettings? Settings, Func<Exception>? Problem, Exception? Failure);
 
-    /// <summary>What those who wait are told.</summary>
-    private readonly record struct Outcome(SparkflyAccount? Account, Func<Exception>? Problem, bool IsChanged);
+    /// <summary>What callers that wait for a lookup are told.</summary>
+    private readonly record struct Outcome(SparkflyAccount? Account, Func<Exception>? Problem);
 
     /// <summary>An account that was found.</summary>
-    private sealed record Known(SparkflyAccount Account, CurrentSettings Settings, SparkflyTokenProvider Tokens)
+    private sealed record Found(SparkflyAccount Account, CurrentSettings Settings, SparkflyTokenProvider Tokens)
     {
-        /// <summary>When the source was last asked for it.</summary>
+        /// <summary>When it was last looked up.</summary>
         public long At { get; init; }
 
-        /// <summary>How long after that it is asked again.</summary>
-        public TimeSpan AskedAgain { get; init; }
+        /// <summary>How long after that it is looked up again.</summary>
+        public TimeSpan LookedUpAgainAfter { get; init; }
     }
 
-    /// <summary>One name: what is known of it, and the question that is on its way.</summary>
+    /// <summary>One name: the account that was found, and the lookup in flight.</summary>
     private sealed class Entry
     {
-        private volatile Known? _known;
+        private volatile Found? _found;
 
-        public Known? Known
+        public Found? Found
         {
-            get => _known;
-            set => _known = value;
+            get => _found;
+            set => _found = value;
         }
 
-        public TaskCompletionSource<Outcome>? Question { get; set; }
+        public SingleFlight<Outcome>? Lookup { get; set; }
     }
 }

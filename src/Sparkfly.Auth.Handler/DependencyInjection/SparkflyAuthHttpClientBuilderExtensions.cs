@@ -2,20 +2,26 @@ using Sparkfly.Auth.Handler;
 
 namespace Microsoft.Extensions.DependencyInjection;
 
-/// <summary>Puts the Sparkfly handler on clients.</summary>
+/// <summary>Adds the Sparkfly handler to clients.</summary>
 public static class SparkflyAuthHttpClientBuilderExtensions
 {
     /// <summary>
-    /// Puts a Sparkfly account's token on the client's requests to Sparkfly, and gives the client the account's base address where it has
-    /// none of its own.
+    /// Attaches a Sparkfly account's token to the client's requests to Sparkfly, and gives the client the account's base address if it has none.
     /// </summary>
     /// <remarks>
     /// <para>
-    /// A client has one such handler. A repeated call changes nothing; a client's own call replaces the handler from
-    /// <c>ConfigureHttpClientDefaults</c>, where the base address is left alone. Requests to other hosts pass untouched.
+    /// The handler works directly above the primary handler, wherever this call stands among others. A client has one such handler: a repeated call
+    /// changes nothing, and a client's own call replaces the handler from <c>ConfigureHttpClientDefaults</c>, which sets no base address. Requests to
+    /// other hosts are not changed.
     /// </para>
-    /// <para>An account that is not registered stops the host when it starts, and names itself.</para>
+    /// <para>If the account is not registered, the host does not start, and the exception names the account.</para>
     /// </remarks>
+    /// <example>
+    /// <code>
+    /// builder.Services.AddSparkflyAuth();
+    /// builder.Services.AddHttpClient&lt;OffersClient&gt;().AddSparkflyAuthHandler();
+    /// </code>
+    /// </example>
     /// <param name="builder">The client: named, typed, keyed, or Refit's.</param>
     /// <param name="account">The account's name, as registered with <c>AddSparkflyAuth</c>; empty for the default account.</param>
     /// <returns>The same builder.</returns>
@@ -29,7 +35,7 @@ public static class SparkflyAuthHttpClientBuilderExtensions
         // Null in ConfigureHttpClientDefaults: all clients.
         string? client = builder.Name;
         IServiceCollection services = builder.Services;
-        services.AddSparkflyAuthCore();
+        SparkflyServices.AddCore(services);
         ClientRegistration? earlier = services.Select(static d => d.IsKeyedService ? null : d.ImplementationInstance)
             .OfType<ClientRegistration>().FirstOrDefault(c => c.Client == client);
         if (earlier is not null && earlier.Account != account)
@@ -40,16 +46,16 @@ public static class SparkflyAuthHttpClientBuilderExtensions
         }
 
         // Also a second time: the application may have cleared the handlers in between. The pipeline keeps the last one, see PipelineBuilder.
-        builder.AddHttpMessageHandler(provider => provider.GetRequiredService<SparkflyHandlerFactory>().Create(account));
+        builder.AddHttpMessageHandler(provider => SparkflyServices.NewHandler(provider, account));
         if (earlier is not null)
         {
             return builder;
         }
 
         services.AddSingleton(new ClientRegistration(client, account));
-        services.AddAccountCheck(Describe(client), account);
+        StartupChecks.AddAccountCheck(services, Describe(client), account);
         return client is null ? builder : builder.ConfigureHttpClient((provider, http) =>
-            http.BaseAddress ??= provider.GetRequiredService<SparkflyAccounts>().At(account)?.Settings.BaseAddress);
+            http.BaseAddress ??= provider.GetRequiredService<SparkflyAccounts>().GetRegistered(account)?.Settings.BaseAddress);
     }
 
     private static string Describe(string? client) => client is null ? "ConfigureHttpClientDefaults" : $"The client '{client}'";

@@ -2,7 +2,7 @@ using Microsoft.Extensions.Logging;
 
 namespace Sparkfly.Auth.Handler;
 
-/// <summary>Every message that the package logs. Event ids are stable; no message holds a credential or a token, nor a request's path or query.</summary>
+/// <summary>Every log message of the package. Event ids are stable. No message holds a credential, a token, or a request's path or query.</summary>
 /// <remarks>The empty account name is the default account.</remarks>
 internal static partial class Log
 {

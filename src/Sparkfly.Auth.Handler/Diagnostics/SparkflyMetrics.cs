@@ -2,8 +2,8 @@ using System.Diagnostics.Metrics;
 
 namespace Sparkfly.Auth.Handler;
 
-/// <summary>What is seen from outside: metrics. Names and tags are public and stable; no tag holds a secret. Thread-safe.</summary>
-/// <remarks>Nothing is measured on a request that has a good token: that one is the platform's to measure.</remarks>
+/// <summary>The package's metrics. Names and tags are public and stable. No tag holds a secret. Thread-safe.</summary>
+/// <remarks>A request with a good token is not measured here; the platform measures it.</remarks>
 internal sealed class SparkflyMetrics
 {
     public const string MeterName = "Sparkfly.Auth.Handler";
@@ -13,7 +13,7 @@ internal sealed class SparkflyMetrics
     private readonly Histogram<double> _tokenRequestDuration;
     private readonly Counter<long> _unauthorized;
 
-    /// <param name="factory">The container's, so that its meters end with it, and a test can tell them from another's.</param>
+    /// <param name="factory">The container's, so that the meter ends with the container.</param>
     public SparkflyMetrics(IMeterFactory factory)
     {
         Meter meter = factory.Create(MeterName);
@@ -27,17 +27,17 @@ internal sealed class SparkflyMetrics
                 HistogramBucketBoundaries = [0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 0.75, 1, 2.5, 5, 7.5, 10],
             });
         _unauthorized = meter.CreateCounter<long>(
-            Unauthorized, unit: "{response}", description: "Answers of the API with status 401, by what the handler did about them.");
+            Unauthorized, unit: "{response}", description: "Responses of the API with status 401, by what the handler did about them.");
     }
 
-    /// <summary>That one <c>POST</c> has ended.</summary>
+    /// <summary>One <c>POST</c> has ended.</summary>
     public void TokenRequestEnded(TimeSpan duration, string outcome) =>
         _tokenRequestDuration.Record(duration.TotalSeconds, new KeyValuePair<string, object?>(Telemetry.OutcomeTag, outcome));
 
-    /// <summary>That a request which was answered with 401 is sent again.</summary>
+    /// <summary>A request is sent again after a 401.</summary>
     public void Replayed() => Count("replayed");
 
-    /// <summary>That a request which was answered with 401 is not sent again: the caller gets the 401, or why there is no other token.</summary>
+    /// <summary>A request is not sent again after a 401: the caller gets the 401, or the exception that says why there is no new token.</summary>
     public void PassedThrough() => Count("passed_through");
 
     private void Count(string action) => _unauthorized.Add(1, new KeyValuePair<string, object?>("action", action));

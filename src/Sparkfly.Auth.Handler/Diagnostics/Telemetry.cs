@@ -2,7 +2,7 @@ using System.Diagnostics;
 
 namespace Sparkfly.Auth.Handler;
 
-/// <summary>What is seen from outside: activities. Their names are public, their tags hold no secret.</summary>
+/// <summary>The package's activities. Their names are public. No tag holds a secret.</summary>
 internal static class Telemetry
 {
     public const string SourceName = "Sparkfly.Auth.Handler";

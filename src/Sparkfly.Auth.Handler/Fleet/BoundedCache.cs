@@ -20,7 +20,7 @@ internal sealed class BoundedCache(IDistributedCache cache, TimeProvider time)
     private volatile Failure? _failure;
 
     /// <summary>Whether it has failed lately.</summary>
-    public bool IsLeftAlone => _failure is { } failure && time.GetElapsedTime(failure.At) < s_memoryOfFailure;
+    public bool IsOpen => _failure is { } failure && time.GetElapsedTime(failure.At) < s_memoryOfFailure;
 
     /// <summary>
     /// Has it connected ahead of its first use, while the host starts: instances that start together on few cores take longer for theirs than a
@@ -40,7 +40,7 @@ internal sealed class BoundedCache(IDistributedCache cache, TimeProvider time)
     }
 
     /// <summary>Leaves it alone from now on, for a while.</summary>
-    public void LeaveAlone() => _failure = new Failure(time.GetTimestamp());
+    public void Trip() => _failure = new Failure(time.GetTimestamp());
 
     /// <exception cref="TimeoutException">It has not answered in time.</exception>
     public Task<byte[]?> GetAsync(string key, TimeSpan timeout, CancellationToken cancellationToken) =>
@@ -62,7 +62,7 @@ internal sealed class BoundedCache(IDistributedCache cache, TimeProvider time)
 
     private async Task<TResult> RunAsync<TResult>(Func<CancellationToken, Task<TResult>> operation, TimeSpan limit, CancellationToken cancellationToken)
     {
-        TResult result = await Bounded.RunAsync($"The distributed cache did not answer within {limit:c}.", operation, limit, time, cancellationToken)
+        TResult result = await TimeLimit.RunAsync($"The distributed cache did not answer within {limit:c}.", operation, limit, time, cancellationToken)
             .ConfigureAwait(false);
         _isConnected = true;
         return result;

@@ -42,18 +42,18 @@ internal sealed class SharedTokenCipher
 
         // A keyed hash: whoever lists the cache's keys and knows an account's id still cannot tell which entry is whose.
         CacheKey = "sparkfly-auth:" + Convert.ToHexStringLower(HMACSHA256.HashData(naming, _account));
-        ClaimKey = CacheKey + ":claim";
-        AccountKey = settings.AccountKey;
+        LeaseKey = CacheKey + ":claim";
+        AccountDigest = settings.AccountDigest;
     }
 
     /// <summary>What the account is.</summary>
-    public string AccountKey { get; }
+    public string AccountDigest { get; }
 
     /// <summary>The name of the account's entry.</summary>
     public string CacheKey { get; }
 
     /// <summary>The name of the claim to renew it.</summary>
-    public string ClaimKey { get; }
+    public string LeaseKey { get; }
 
     public byte[] Encrypt(SharedToken token)
     {

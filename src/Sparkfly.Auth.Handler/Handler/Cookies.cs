@@ -3,15 +3,15 @@ using System.Net;
 namespace Sparkfly.Auth.Handler;
 
 /// <summary>
-/// What the platform does with a cookie container, for the handlers whose cookies we have turned off: a client that calls Sparkfly may call
-/// others too, and with <c>ConfigureHttpClientDefaults</c> every client of an application is one that may call Sparkfly.
+/// Does what the platform does with a cookie container, for primary handlers whose cookies are turned off. A client that calls Sparkfly may call other
+/// hosts too; with <c>ConfigureHttpClientDefaults</c> that is every client of an application.
 /// </summary>
 internal static class Cookies
 {
     private const string CookieHeader = "Cookie";
 
-    /// <summary>Puts the container's cookies for the address beside the caller's own.</summary>
-    /// <returns>The caller's own, for <see cref="Restore"/>; null where it has none.</returns>
+    /// <summary>Adds the container's cookies for the address to the caller's own.</summary>
+    /// <returns>The caller's own, for <see cref="Restore"/>; null if there are none.</returns>
     public static string? Add(HttpRequestMessage request, CookieContainer cookies)
     {
         string? own = request.Headers.NonValidated.TryGetValues(CookieHeader, out var values) ? string.Join("; ", values) : null;
@@ -24,7 +24,7 @@ internal static class Cookies
         return own;
     }
 
-    /// <summary>Makes the message's cookies these.</summary>
+    /// <summary>Sets the message's cookies to the caller's own.</summary>
     public static void Restore(HttpRequestMessage request, string? own)
     {
         request.Headers.Remove(CookieHeader);
@@ -34,7 +34,7 @@ internal static class Cookies
         }
     }
 
-    /// <summary>Keeps what an answer sets.</summary>
+    /// <summary>Keeps the cookies of a response.</summary>
     public static void Keep(HttpResponseMessage response, Uri uri, CookieContainer cookies)
     {
         if (!response.Headers.NonValidated.TryGetValues("Set-Cookie", out var values))
@@ -50,7 +50,7 @@ internal static class Cookies
             }
             catch (CookieException)
             {
-                // A cookie that is none is ignored, as the platform does.
+                // The platform ignores a malformed cookie too.
             }
         }
     }

@@ -2,7 +2,7 @@ using System.Net;
 
 namespace Sparkfly.Auth.Handler;
 
-/// <summary>What the platform's own redirect handling does, step by step, for the handlers whose redirects we have taken over.</summary>
+/// <summary>The platform's rules for redirects, for primary handlers whose redirects are turned off.</summary>
 /// <remarks>
 /// RFC 9110, section 15.4, and the behaviour of <see cref="SocketsHttpHandler"/>: a POST becomes a GET on 300, 301 and 302, everything but
 /// GET and HEAD on 303; <c>Authorization</c> is dropped; https does not lead to http; a fragment is inherited.
@@ -17,7 +17,7 @@ internal static class Redirects
         or HttpStatusCode.TemporaryRedirect
         or HttpStatusCode.PermanentRedirect;
 
-    /// <summary>Where the answer leads; null where it is not to be followed.</summary>
+    /// <summary>The target of a redirect; null if it is not followed.</summary>
     public static Uri? Target(Uri asked, HttpResponseMessage response)
     {
         if (!IsRedirect(response.StatusCode) || response.Headers.Location is not { } location)
@@ -40,7 +40,7 @@ internal static class Redirects
         _ => false,
     };
 
-    /// <summary>Makes the message that of the next hop.</summary>
+    /// <summary>Turns the message into that of the next hop.</summary>
     public static void Apply(HttpRequestMessage request, HttpStatusCode status, Uri target)
     {
         request.Headers.Authorization = null;

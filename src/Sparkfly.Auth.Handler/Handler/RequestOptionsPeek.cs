@@ -2,10 +2,10 @@ using System.Runtime.CompilerServices;
 
 namespace Sparkfly.Auth.Handler;
 
-/// <summary>Reads <see cref="HttpRequestMessage.Options"/> where somebody has set one.</summary>
+/// <summary>Reads <see cref="HttpRequestMessage.Options"/> without creating them.</summary>
 /// <remarks>
-/// The property creates its dictionary when it is first touched, 104 bytes a request, and has no way to ask whether it is there. So the field
-/// behind it is read; on a runtime that names it otherwise, the property is, and all but the allocation stays as it is.
+/// The property creates its dictionary on first use, 104 bytes for each request, and cannot tell whether it exists. So this reads the field behind
+/// it. On a runtime where the field has another name it reads the property, which costs the allocation.
 /// </remarks>
 internal static class RequestOptionsPeek
 {

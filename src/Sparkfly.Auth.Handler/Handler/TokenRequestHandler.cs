@@ -131,7 +131,8 @@ internal sealed class TokenRequestHandler(PrimaryHandlers primaries, string clie
             name.Equals("Retry-After", StringComparison.OrdinalIgnoreCase) || name.Equals("Content-Length", StringComparison.OrdinalIgnoreCase);
 
         bool IsSecretIn(string value) =>
-            SecretText.IsIn(value, exchange.Settings) ||
+            SecretText.IsIn(value, exchange.Settings.Key) ||
+            SecretText.IsIn(value, exchange.Settings.Identity) ||
             exchange.Token?.Any(token => token.Length > 0 && value.Contains(token, StringComparison.Ordinal)) == true;
     }
 

@@ -21,7 +21,7 @@ internal static class UnauthorizedResponse
         try
         {
             // Without a message: nobody sees the exception.
-            isWhole = await Bounded.RunAsync("", bound => ReadAsync(content, body, bound), s_longestWait, time, cancellationToken).ConfigureAwait(false);
+            isWhole = await TimeLimit.RunAsync("", bound => ReadAsync(content, body, bound), s_longestWait, time, cancellationToken).ConfigureAwait(false);
         }
         catch (Exception) when (!cancellationToken.IsCancellationRequested)
         {

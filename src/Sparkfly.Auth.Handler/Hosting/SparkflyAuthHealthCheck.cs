@@ -12,19 +12,19 @@ internal sealed class SparkflyAuthHealthCheck(SparkflyAccounts accounts, string 
         var data = new Dictionary<string, object> { ["account"] = account };
         try
         {
-            tokens = (accounts.At(account) ?? await accounts.FindAsync(account, cancellationToken).ConfigureAwait(false)).Tokens;
+            tokens = (await accounts.GetAsync(account, cancellationToken).ConfigureAwait(false)).Tokens;
             SparkflyToken token = await tokens.GetTokenAsync(cancellationToken).ConfigureAwait(false);
             data["usedUntil"] = token.ExpiresAt;
-            return TroubleOf(tokens, data) is not { } trouble
-                ? HealthCheckResult.Healthy($"{SparkflyAccount.Label(account)} has a token, which is used until {token.ExpiresAt:u}.", data)
+            return LastFailureOf(tokens, data) is not { } failure
+                ? HealthCheckResult.Healthy($"{AccountName.Label(account)} has a token, which is used until {token.ExpiresAt:u}.", data)
                 : HealthCheckResult.Degraded(
-                    $"{SparkflyAccount.Label(account)} has a token, which is used until {token.ExpiresAt:u}, but renewing it fails since {trouble.FailingSince:u}: " +
-                    $"{trouble.Reason.Message} The next token request is made from {trouble.RetryAt:u} on.",
+                    $"{AccountName.Label(account)} has a token, which is used until {token.ExpiresAt:u}, but renewing it fails since {failure.FailingSince:u}: " +
+                    $"{failure.Reason.Message} The next token request is made from {failure.RetryAt:u} on.",
                     data: data);
         }
         catch (SparkflyAuthenticationException exception)
         {
-            TroubleOf(tokens, data);
+            LastFailureOf(tokens, data);
             data["reason"] = exception.Message;
             if (exception.RetryAt is { } retryAt)
             {
@@ -35,18 +35,18 @@ internal sealed class SparkflyAuthHealthCheck(SparkflyAccounts accounts, string 
         }
     }
 
-    /// <summary>What a provider of the application's own does not tell.</summary>
-    private static Backoff? TroubleOf(ISparkflyTokenProvider? tokens, Dictionary<string, object> data)
+    /// <summary>The last failure, which only our own provider tells.</summary>
+    private static Backoff? LastFailureOf(ISparkflyTokenProvider? tokens, Dictionary<string, object> data)
     {
-        Backoff? trouble = (tokens as SparkflyTokenProvider)?.Trouble;
-        if (trouble is not null)
+        Backoff? failure = (tokens as SparkflyTokenProvider)?.LastFailure;
+        if (failure is not null)
         {
-            data["reason"] = trouble.Reason.Message;
-            data["failingSince"] = trouble.FailingSince;
-            data["failures"] = trouble.Failures;
-            data["nextAttempt"] = trouble.RetryAt;
+            data["reason"] = failure.Reason.Message;
+            data["failingSince"] = failure.FailingSince;
+            data["failures"] = failure.Failures;
+            data["nextAttempt"] = failure.RetryAt;
         }
 
-        return trouble;
+        return failure;
     }
 }

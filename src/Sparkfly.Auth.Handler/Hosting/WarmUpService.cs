@@ -52,9 +52,9 @@ internal sealed class WarmUpService(
     {
         try
         {
-            await Bounded.RunAsync(
-                $"{SparkflyAccount.Label(account)} had no token within {warmUp.Timeout:c}, for which the start of the host waits. The token request goes on.",
-                bound => accounts.Get(account).Tokens.GetTokenAsync(bound).AsTask(),
+            await TimeLimit.RunAsync(
+                $"{AccountName.Label(account)} had no token within {warmUp.Timeout:c}, for which the start of the host waits. The token request goes on.",
+                bound => accounts.GetRegistered(account)!.Tokens.GetTokenAsync(bound).AsTask(),
                 warmUp.Timeout ?? Timeout.InfiniteTimeSpan,
                 time,
                 cancellationToken).ConfigureAwait(false);

@@ -1,0 +1,41 @@
+using System.Diagnostics;
+using Microsoft.Extensions.DependencyInjection;
+using Microsoft.Extensions.DependencyInjection.Extensions;
+
+namespace Sparkfly.Auth.Handler;
+
+/// <summary>
+/// The names that are registered with <c>AddSparkflyAuth</c>. One object among the services, filled while they are registered: to look for each account
+/// among all services would take quadratic time.
+/// </summary>
+/// <param name="owner">The services that it belongs to: an application may copy them, and register different accounts with the copies.</param>
+[DebuggerDisplay("{Names.Count} accounts")]
+internal sealed class AccountRegistrations(IServiceCollection owner)
+{
+    private readonly IServiceCollection _owner = owner;
+
+    /// <summary>The registered accounts.</summary>
+    public HashSet<string> Names { get; private init; } = [];
+
+    /// <summary>Those whose token is shared with a fleet; <see cref="RegisteredAccounts.OfSource"/> for all accounts of the source.</summary>
+    public HashSet<string> Shared { get; private init; } = [];
+
+    /// <summary>What is registered now, for one service provider.</summary>
+    public RegisteredAccounts Freeze() => new(Names.ToHashSet(), Shared.ToHashSet());
+
+    /// <summary>Gets those of these services; null where nothing is registered with them yet.</summary>
+    public static AccountRegistrations? In(IServiceCollection services) => Find(services) is { } found && ReferenceEquals(found._owner, services) ? found : null;
+
+    /// <summary>Adds those of these services, which may be a copy of others.</summary>
+    public static AccountRegistrations AddTo(IServiceCollection services)
+    {
+        AccountRegistrations registrations = Find(services) is { } copied
+            ? new AccountRegistrations(services) { Names = [.. copied.Names], Shared = [.. copied.Shared] }
+            : new AccountRegistrations(services);
+        services.Replace(ServiceDescriptor.Singleton(registrations));
+        return registrations;
+    }
+
+    private static AccountRegistrations? Find(IServiceCollection services) =>
+        (AccountRegistrations?)services.FirstOrDefault(static d => d.ServiceType == typeof(AccountRegistrations))?.ImplementationInstance;
+}

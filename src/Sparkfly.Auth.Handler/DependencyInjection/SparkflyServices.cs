@@ -1,0 +1,174 @@
+using Microsoft.Extensions.Caching.Distributed;
+using Microsoft.Extensions.Caching.Memory;
+using Microsoft.Extensions.DependencyInjection;
+using Microsoft.Extensions.DependencyInjection.Extensions;
+using Microsoft.Extensions.Hosting;
+using Microsoft.Extensions.Http;
+using Microsoft.Extensions.Logging;
+using Microsoft.Extensions.Options;
+
+namespace Sparkfly.Auth.Handler;
+
+/// <summary>The package's own services, and how they are put together.</summary>
+internal static class SparkflyServices
+{
+    /// <summary>Adds what accounts and clients both need, in any order of registration.</summary>
+    public static AccountRegistrations AddCore(IServiceCollection services)
+    {
+        if (AccountRegistrations.In(services) is { } registrations)
+        {
+            return registrations;
+        }
+
+        services.AddHttpClient();
+        services.AddMemoryCache();
+        services.AddMetrics();
+        services.TryAddSingleton<SparkflyMetrics>();
+        services.TryAddSingleton(static provider => provider.GetRequiredService<AccountRegistrations>().Freeze());
+        services.TryAddSingleton(NewAccounts);
+        services.TryAddSingleton(static provider => new PrimaryHandlers(Logger(provider)));
+        services.TryAddSingleton(static provider => new TokenStates(Time(provider)));
+        services.TryAddSingleton(static provider => new AuthEndpoints(Logger(provider)));
+        services.TryAddEnumerable(ServiceDescriptor.Singleton<IValidateOptions<SparkflyAuthOptions>, SparkflyAuthOptionsValidator>());
+        services.TryAddEnumerable(ServiceDescriptor.Singleton<IValidateOptions<HttpClientFactoryOptions>, SecretHeaderRedaction>());
+        PipelineBuilder.Decorate(services);
+        return AccountRegistrations.AddTo(services);
+    }
+
+    /// <summary>Adds a registered account, once.</summary>
+    public static void AddAccount(IServiceCollection services, string name)
+    {
+        if (!AddCore(services).Names.Add(name))
+        {
+            return;
+        }
+
+        // TryAdd: the application may have registered its own before. After, it replaces ours anyway.
+        if (name.Length == 0)
+        {
+            services.TryAddSingleton<ISparkflyTokenProvider>(static provider => NewTokenProvider(provider, ""));
+            AddDefaultHandler(services);
+        }
+        else
+        {
+            services.TryAddKeyedSingleton<ISparkflyTokenProvider>(name, static (provider, key) => NewTokenProvider(provider, (string)key!));
+        }
+
+        AddAuthClient(services, name);
+        StartupChecks.AddOptionsCheck(services, name);
+    }
+
+    /// <summary>Adds the accounts of a source, once.</summary>
+    public static void AddSource(IServiceCollection services)
+    {
+        AddCore(services);
+        if (services.Any(static d => d.ServiceType == typeof(SourcedAccounts)))
+        {
+            return;
+        }
+
+        services.AddSingleton(NewSourcedAccounts);
+        AddDefaultHandler(services);
+        AddAuthClient(services, RegisteredAccounts.OfSource);
+    }
+
+    /// <summary>Shares the tokens of a registration through the distributed cache.</summary>
+    public static void AddFleet(IServiceCollection services, string registration)
+    {
+        if (AddCore(services).Shared.Add(registration))
+        {
+            services.TryAddSingleton(static provider => new BoundedCache(DistributedCache(provider), Time(provider)));
+            StartupChecks.AddCacheCheck(services, registration);
+            AddWarmUpService(services);
+        }
+    }
+
+    /// <summary>Gets an account's token while the host starts.</summary>
+    public static void AddWarmUp(IServiceCollection services, string name, WarmUp warmUp)
+    {
+        services.Configure<WarmUpOptions>(options => options.Accounts[name] = warmUp);
+        AddWarmUpService(services);
+    }
+
+    /// <summary>Makes a handler for one pipeline.</summary>
+    /// <exception cref="InvalidOperationException">No account of this name is registered.</exception>
+    public static SparkflyAuthHandler NewHandler(IServiceProvider provider, string account)
+    {
+        var accounts = provider.GetRequiredService<SparkflyAccounts>();
+        return accounts.WhyUnknown(account) is { } problem
+            ? throw new InvalidOperationException(problem)
+            : new SparkflyAuthHandler(
+                account, accounts, provider.GetRequiredService<PrimaryHandlers>(), provider.GetRequiredService<SparkflyMetrics>(), Time(provider), Logger(provider));
+    }
+
+    private static void AddDefaultHandler(IServiceCollection services) => services.TryAddTransient(static provider => NewHandler(provider, ""));
+
+    private static void AddAuthClient(IServiceCollection services, string registration) =>
+        services.AddHttpClient(SparkflyAuthClient.ClientName(registration))
+
+            // What is there already comes from ConfigureHttpClientDefaults: a retry there would make several POSTs of one attempt.
+            .ConfigureAdditionalHttpMessageHandlers(static (handlers, _) => handlers.Clear())
+
+            // AuthTimeout is the bound, on the application's clock.
+            .ConfigureHttpClient(static client => client.Timeout = Timeout.InfiniteTimeSpan);
+
+    private static void AddWarmUpService(IServiceCollection services) =>
+        services.TryAddEnumerable(ServiceDescriptor.Singleton<IHostedService, WarmUpService>(static provider => new WarmUpService(
+            provider.GetRequiredService<SparkflyAccounts>(),
+            provider.GetService<BoundedCache>(),
+            provider.GetRequiredService<IOptions<WarmUpOptions>>(),
+            Time(provider),
+            Logger(provider))));
+
+    private static SparkflyAccounts NewAccounts(IServiceProvider provider) => new(
+        provider.GetRequiredService<RegisteredAccounts>(),
+        name => name.Length == 0
+            ? provider.GetRequiredService<ISparkflyTokenProvider>()
+            : provider.GetRequiredKeyedService<ISparkflyTokenProvider>(name),
+        provider.GetService<SourcedAccounts>(),
+        provider.GetRequiredService<IOptionsFactory<SparkflyAuthOptions>>(),
+        provider.GetServices<IOptionsChangeTokenSource<SparkflyAuthOptions>>(),
+        Logger(provider));
+
+    private static SourcedAccounts NewSourcedAccounts(IServiceProvider provider) => new(
+        provider.GetRequiredService<IServiceScopeFactory>(),
+        provider.GetServices<IValidateOptions<SparkflyAuthOptions>>(),
+        (name, settings) => NewTokenProvider(provider, name, settings, RegisteredAccounts.OfSource),
+        Time(provider),
+        Logger(provider),
+        provider.GetRequiredService<TokenStates>().Disposing);
+
+    private static SparkflyTokenProvider NewTokenProvider(IServiceProvider provider, string name) =>
+        NewTokenProvider(provider, name, provider.GetRequiredService<SparkflyAccounts>().GetRegistered(name)!.Current, name);
+
+    /// <summary>A provider over its sources: the memory cache, round the fleet where there is one, round the token request.</summary>
+    private static SparkflyTokenProvider NewTokenProvider(IServiceProvider provider, string name, CurrentSettings settings, string registration)
+    {
+        TimeProvider time = Time(provider);
+        ILogger logger = Logger(provider);
+        ITokenSource source = new SparkflyAuthClient(
+            SparkflyAuthClient.ClientName(registration),
+            provider.GetRequiredService<IHttpClientFactory>(),
+            provider.GetRequiredService<AuthEndpoints>(),
+            provider.GetRequiredService<SparkflyMetrics>(),
+            time);
+        if (provider.GetRequiredService<RegisteredAccounts>().Shared.Contains(registration))
+        {
+            source = new FleetTokenSource(name, provider.GetRequiredService<BoundedCache>(), source, time, logger);
+        }
+
+        source = new MemoryCacheTokenSource(name, provider.GetRequiredService<IMemoryCache>(), source, time, logger);
+        return new SparkflyTokenProvider(name, settings, provider.GetRequiredService<TokenStates>(), source, time, logger);
+    }
+
+    private static IDistributedCache DistributedCache(IServiceProvider provider) =>
+        provider.GetKeyedService<IDistributedCache>(SparkflyAuthBuilder.DistributedCacheKey) ??
+        provider.GetService<IDistributedCache>() ??
+        throw new OptionsValidationException("", typeof(SparkflyAuthOptions), [
+            "UseDistributedCache needs an IDistributedCache, and none is registered: call services.AddStackExchangeRedisCache(…), say, or register one " +
+            $"with the key \"{SparkflyAuthBuilder.DistributedCacheKey}\"."]);
+
+    private static TimeProvider Time(IServiceProvider provider) => provider.GetService<TimeProvider>() ?? TimeProvider.System;
+
+    private static ILogger Logger(IServiceProvider provider) => provider.GetRequiredService<ILoggerFactory>().CreateLogger(Log.Category);
+}

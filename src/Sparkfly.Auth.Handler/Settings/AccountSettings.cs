@@ -1,0 +1,132 @@
+using System.Diagnostics;
+using System.Security.Cryptography;
+using System.Text;
+
+namespace Sparkfly.Auth.Handler;
+
+/// <summary>One account's options, validated and frozen: what the rest of the package works with. Compared by value.</summary>
+[DebuggerDisplay("{ToString(),nq}")]
+internal sealed record AccountSettings
+{
+    private readonly string? _authPath;
+    private readonly string? _rootAuthPath;
+
+    private AccountSettings(SparkflyAuthOptions options)
+    {
+        BaseAddress = WithLastSlash(options.BaseAddress!);
+        Origin = new Origin(BaseAddress);
+        AuthEndpoint = options.AuthEndpoint ?? new Uri(BaseAddress, "auth");
+        RootAuthEndpoint = options.AuthEndpoint is null && BaseAddress.AbsolutePath == "/v1.0/" ? new Uri(BaseAddress, "/auth") : null;
+        _authPath = Origin.Matches(AuthEndpoint) ? AuthEndpoint.PathAndQuery : null;
+        _rootAuthPath = RootAuthEndpoint?.PathAndQuery;
+
+        Identity = options.Identity!;
+        Key = options.Key!;
+        Scope = NullIfBlank(options.Scope);
+        ForwardedFor = NullIfBlank(options.ForwardedFor);
+        AccountDigest = ComputeDigest();
+
+        UsableLife = options.TokenLifetime - options.ExpirationMargin;
+        RefreshWindow = options.RefreshAhead < UsableLife / 2 ? options.RefreshAhead : UsableLife / 2;
+        AuthTimeout = options.AuthTimeout;
+        RetryOnUnauthorized = options.RetryOnUnauthorized;
+        UnauthorizedRefreshInterval = options.UnauthorizedRefreshInterval;
+        MinFailureBackoff = options.MinFailureBackoff;
+        MaxFailureBackoff = options.MaxFailureBackoff;
+        MaxReplayBodySize = options.MaxReplayBodySize;
+        DistributedCacheTimeout = options.DistributedCacheTimeout;
+    }
+
+    /// <summary>With its last slash, so that relative addresses of a client are resolved under it.</summary>
+    public Uri BaseAddress { get; }
+
+    /// <summary>Where the account's token may go.</summary>
+    public Origin Origin { get; }
+
+    public Uri AuthEndpoint { get; }
+
+    /// <summary>The other home of <c>/auth</c>, to be asked where <see cref="AuthEndpoint"/> answers 404; null where it may not be.</summary>
+    public Uri? RootAuthEndpoint { get; }
+
+    [DebuggerBrowsable(DebuggerBrowsableState.Never)]
+    [field: DebuggerBrowsable(DebuggerBrowsableState.Never)]
+    public string Identity { get; }
+
+    [DebuggerBrowsable(DebuggerBrowsableState.Never)]
+    [field: DebuggerBrowsable(DebuggerBrowsableState.Never)]
+    public string Key { get; }
+
+    public string? Scope { get; }
+
+    public string? ForwardedFor { get; }
+
+    /// <summary>
+    /// What an account is (auth endpoint, identity, key, scope, forwarded-for), as a digest: equal for two names of one account, and of no
+    /// use to whoever finds it as a key in a cache.
+    /// </summary>
+    public string AccountDigest { get; }
+
+    /// <summary>How long after its request a token is used: the lifetime without the margin.</summary>
+    public TimeSpan UsableLife { get; }
+
+    /// <summary>The window before the end of use in which a token is renewed in the background.</summary>
+    public TimeSpan RefreshWindow { get; }
+
+    public TimeSpan AuthTimeout { get; }
+
+    public bool RetryOnUnauthorized { get; }
+
+    public TimeSpan UnauthorizedRefreshInterval { get; }
+
+    public TimeSpan MinFailureBackoff { get; }
+
+    public TimeSpan MaxFailureBackoff { get; }
+
+    public long MaxReplayBodySize { get; }
+
+    public TimeSpan DistributedCacheTimeout { get; }
+
+    /// <param name="options">Valid ones: see <see cref="SparkflyAuthOptionsValidator"/>.</param>
+    public static AccountSettings From(SparkflyAuthOptions options) => new(options);
+
+    /// <summary>From when on the token is not used. A lifetime that was made shorter later holds for it too.</summary>
+    public DateTimeOffset EndOfUse(SparkflyToken token)
+    {
+        DateTimeOffset end = token.ObtainedAt + UsableLife;
+        return end < token.ExpiresAt ? end : token.ExpiresAt;
+    }
+
+    /// <summary>From when on the token is due for renewal.</summary>
+    /// <param name="token">The token.</param>
+    /// <param name="jitter">From 0 to 1: where in the first half of the refresh window.</param>
+    public DateTimeOffset DueAt(SparkflyToken token, double jitter) => EndOfUse(token) - (RefreshWindow * (1 - (jitter / 2)));
+
+    /// <summary>Whether a request to this address is sent with the account's token.</summary>
+    public bool TakesToken(Uri? uri) => Origin.Matches(uri) && !IsAuthEndpoint(uri!);
+
+    /// <summary>Says nothing of the account: a record prints its members.</summary>
+    public override string ToString() => $"Sparkfly account at {Origin}";
+
+    /// <summary>Whether an address of the account's origin is one of the token request. A generated client has a method for that.</summary>
+    // PathAndQuery, since the transport needs it too and Uri keeps what it computed.
+    public bool IsAuthEndpoint(Uri uri)
+    {
+        string path = uri.PathAndQuery;
+        return IsAt(path, _authPath) || IsAt(path, _rootAuthPath);
+    }
+
+    private static bool IsAt(string path, string? authPath) =>
+        authPath is not null &&
+        path.StartsWith(authPath, StringComparison.Ordinal) &&
+        (path.Length == authPath.Length || path[authPath.Length] == '?');
+
+    // None of the parts can hold a line break, so joining them with one is unambiguous.
+    private string ComputeDigest() =>
+        "Sparkfly.Auth.Handler/" + Convert.ToHexString(SHA256.HashData(Encoding.UTF8.GetBytes(
+            string.Join('\n', AuthEndpoint.AbsoluteUri, Identity, Key, Scope, ForwardedFor))));
+
+    private static Uri WithLastSlash(Uri address) =>
+        address.AbsolutePath.EndsWith('/') ? address : new Uri(address.AbsoluteUri + "/");
+
+    private static string? NullIfBlank(string? value) => string.IsNullOrWhiteSpace(value) ? null : value;
+}

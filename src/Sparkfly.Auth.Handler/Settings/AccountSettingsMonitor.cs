@@ -1,0 +1,81 @@
+using Microsoft.Extensions.Logging;
+using Microsoft.Extensions.Options;
+using Microsoft.Extensions.Primitives;
+
+namespace Sparkfly.Auth.Handler;
+
+/// <summary>Follows one account's options, and keeps the last valid ones where a reload brings invalid ones. Thread-safe.</summary>
+/// <remarks>
+/// <see cref="IOptionsMonitor{TOptions}"/> does not do that: after an invalid reload each <c>Get</c> throws, and <c>OnChange</c> is never called.
+/// </remarks>
+internal sealed class AccountSettingsMonitor(
+    string name,
+    IOptionsFactory<SparkflyAuthOptions> factory,
+    IEnumerable<IOptionsChangeTokenSource<SparkflyAuthOptions>> changes,
+    ILogger logger) : CurrentSettings, IDisposable
+{
+    private readonly List<IDisposable> _subscriptions = [];
+    private readonly Lock _reloading = new();
+
+    /// <summary>Reads the options for the first time.</summary>
+    /// <exception cref="OptionsValidationException">The account's options are invalid.</exception>
+    public void Start()
+    {
+        try
+        {
+            lock (_reloading)
+            {
+                // Subscribed before the first read: a change in between waits at the lock.
+                foreach (IOptionsChangeTokenSource<SparkflyAuthOptions> source in changes)
+                {
+                    _subscriptions.Add(ChangeToken.OnChange(source.GetChangeToken, Reload));
+                }
+
+                AccountSettings read = AccountSettings.From(factory.Create(name));
+
+                // Code that configures the options may have changed them meanwhile, on this thread.
+                Update(Current ?? read);
+            }
+        }
+        catch
+        {
+            // Not under the lock: disposing waits for a reload in progress, which waits for the lock.
+            Dispose();
+            throw;
+        }
+    }
+
+    public void Dispose() => _subscriptions.ForEach(static s => s.Dispose());
+
+    // Reads under the lock, so that the last of several changes stays.
+    private void Reload()
+    {
+        lock (_reloading)
+        {
+            try
+            {
+                if (Update(AccountSettings.From(factory.Create(name))))
+                {
+                    Log.SettingsChanged(logger, name);
+                }
+            }
+            catch (OptionsValidationException exception)
+            {
+                Log.InvalidReload(logger, name, exception.Message);
+            }
+            catch (Exception exception)
+            {
+                Log.InvalidReload(logger, name, $"{SettingIn(exception.Message)} cannot be read ({exception.GetType().Name}).");
+            }
+        }
+    }
+
+    // The binder's message repeats the value that does not fit, which may be a secret in the wrong place. The setting's key comes after it.
+    private static string SettingIn(string message)
+    {
+        const string Before = " at '";
+        int start = message.LastIndexOf(Before, StringComparison.Ordinal) + Before.Length;
+        int end = start < Before.Length ? -1 : message.IndexOf('\'', start);
+        return end < 0 ? "A setting" : $"The setting '{message[start..end]}'";
+    }
+}

@@ -1,0 +1,404 @@
+using Microsoft.Extensions.Caching.Distributed;
+using Microsoft.Extensions.Caching.Memory;
+using Microsoft.Extensions.Options;
+
+namespace Sparkfly.Auth.Handler.Tests;
+
+/// <summary>Rule 7.1: the instances of an application share a token, and who asks for it is settled among them.</summary>
+public class FleetTests
+{
+    // Of the token's end, past the moment that any draw has its renewal at, on the instance that asked and on those that have it from that one.
+    private static readonly TimeSpan s_dueForRenewal = new(23, 48, 0);
+
+    private readonly InMemorySparkfly _sparkfly = new();
+    private readonly SharedCache _cache = new();
+
+    [Test]
+    public async Task On_a_cold_start_the_store_is_read_and_after_a_successful_POST_written()
+    {
+        await using var fleet = new Fleet(_sparkfly, _cache);
+
+        await fleet.Add().GetTokenAsync();
+
+        Assert.That(_cache.History, Is.EqualTo((string[])
+        [
+            "Get token", "Get claim", "Set claim", "Get claim", "Get token", "Set token", "Get claim", "Remove claim",
+        ]));
+        Assert.That(_sparkfly.TokenRequests.Value, Is.EqualTo(1), "token requests");
+    }
+
+    [Test]
+    public async Task A_new_instance_takes_the_fleets_token_with_one_look()
+    {
+        await using var fleet = new Fleet(_sparkfly, _cache);
+        SparkflyToken first = await fleet.Add().GetTokenAsync();
+        int before = _cache.Operations.Value;
+
+        SparkflyToken second = await fleet.Add().GetTokenAsync();
+
+        Assert.That(second.Value, Is.EqualTo(first.Value));
+        Assert.That(second.IsShared, Is.True);
+        Assert.That(first.IsShared, Is.False);
+        Assert.That(_sparkfly.TokenRequests.Value, Is.EqualTo(1), "token requests");
+        Assert.That(_cache.Operations.Value - before, Is.EqualTo(1), "operations of the second instance");
+    }
+
+    [Test]
+    public async Task A_warm_request_never_touches_the_store()
+    {
+        await using var fleet = new Fleet(_sparkfly, _cache);
+        Instance instance = fleet.Add();
+        await instance.CallAsync();
+        int before = _cache.Operations.Value;
+
+        for (int i = 0; i < 100; i++)
+        {
+            await instance.CallAsync();
+        }
+
+        Assert.That(_cache.Operations.Value - before, Is.Zero, "operations of 100 warm requests");
+    }
+
+    [Test]
+    public async Task A_renewal_ahead_of_expiry_reads_the_store_first_so_that_a_fleet_makes_one()
+    {
+        await using var fleet = new Fleet(_sparkfly, _cache);
+        Instance[] instances = fleet.Add(5);
+        foreach (Instance instance in instances)
+        {
+            await instance.GetTokenAsync();
+        }
+
+        fleet.Advance(s_dueForRenewal);
+        var tokens = new HashSet<string>();
+        foreach (Instance instance in instances)
+        {
+            tokens.Add((await instance.RenewAheadAsync()).Value);
+        }
+
+        Assert.That(tokens, Has.Count.EqualTo(1), "the fleet's tokens");
+        Assert.That(_sparkfly.TokenRequests.Value, Is.EqualTo(2), "token requests of a cold start and a renewal");
+    }
+
+    [Test]
+    public async Task Where_the_service_gives_one_value_twice_the_fleet_still_renews_once()
+    {
+        string value = SecretSweep.NewSecret("token");
+        _sparkfly.OnTokenRequest = (_, _) =>
+        {
+            HttpResponseMessage response = InMemorySparkfly.Status(System.Net.HttpStatusCode.NoContent);
+            response.Headers.Add("X-Auth-Token", value);
+            return Task.FromResult<HttpResponseMessage?>(response);
+        };
+        await using var fleet = new Fleet(_sparkfly, _cache);
+        Instance[] instances = fleet.Add(3);
+        foreach (Instance instance in instances)
+        {
+            await instance.GetTokenAsync();
+        }
+
+        fleet.Advance(s_dueForRenewal);
+        foreach (Instance instance in instances)
+        {
+            await instance.RenewAheadAsync();
+        }
+
+        Assert.That(_sparkfly.TokenRequests.Value, Is.EqualTo(2), "token requests of a cold start and a renewal");
+    }
+
+    [Test]
+    public async Task Without_UseDistributedCache_no_cache_is_touched()
+    {
+        await using TestApp app = _sparkfly.App(register: services => services.AddSingleton<IDistributedCache>(_cache));
+
+        SparkflyToken token = await app.Tokens.GetTokenAsync();
+        _sparkfly.Revoke();
+        await app.Tokens.RenewTokenAsync(token);
+
+        Assert.That(_cache.History, Is.Empty);
+        Assert.That(_sparkfly.TokenRequests.Value, Is.EqualTo(2), "token requests");
+    }
+
+    [Test]
+    public async Task UseDistributedCache_without_one_stops_the_host_and_says_what_to_do()
+    {
+        OptionsValidationException exception = await HostedApp.StartFailsWith<OptionsValidationException>(services =>
+        {
+            _sparkfly.AddAccount(services, "");
+            services.AddSparkflyAuth(static _ => { }).UseDistributedCache();
+        });
+
+        Assert.That(exception.Message, Does.Contain("UseDistributedCache").And.Contain("IDistributedCache").And.Contain("AddStackExchangeRedisCache"));
+    }
+
+    [Test]
+    public async Task The_cache_with_the_packages_own_key_wins_over_the_default_one()
+    {
+        var own = new SharedCache();
+        await using var fleet = new Fleet(_sparkfly, _cache);
+        Instance instance = fleet.Add(register: services => services.AddKeyedSingleton<IDistributedCache>("Sparkfly.Auth.Handler", own));
+
+        await instance.GetTokenAsync();
+
+        Assert.That(own.Operations.Value, Is.GreaterThan(0), "operations of the keyed cache");
+        Assert.That(_cache.History, Is.Empty);
+    }
+
+    [Test]
+    public async Task UseDistributedCache_is_for_the_account_that_it_is_called_on_and_may_be_repeated()
+    {
+        var other = new InMemorySparkfly();
+        await using var fleet = new Fleet(_sparkfly, _cache);
+        Instance instance = fleet.Add(register: services =>
+        {
+            other.AddAccount(services, "other");
+            services.AddSparkflyAuth(static _ => { }).UseDistributedCache().UseDistributedCache();
+        });
+
+        await instance.App.Services.GetRequiredKeyedService<ISparkflyTokenProvider>("other").GetTokenAsync();
+        Assert.That(_cache.History, Is.Empty, "of an account that is not shared");
+        await instance.GetTokenAsync();
+
+        Assert.That(_cache.History, Has.Count.EqualTo(8), "of the account that is");
+    }
+
+    [Test]
+    public async Task Two_accounts_in_one_fleet_never_share_a_token()
+    {
+        var other = new InMemorySparkfly();
+        void Register(IServiceCollection services)
+        {
+            other.AddAccount(services, "other");
+            services.AddSparkflyAuth("other", static _ => { }).UseDistributedCache();
+        }
+
+        await using var fleet = new Fleet(_sparkfly, _cache);
+        var tokens = new List<(string Default, string Other)>();
+        for (int i = 0; i < 3; i++)
+        {
+            Instance instance = fleet.Add(register: Register);
+            SparkflyToken token = await instance.App.Services.GetRequiredKeyedService<ISparkflyTokenProvider>("other").GetTokenAsync();
+            tokens.Add(((await instance.GetTokenAsync()).Value, token.Value));
+        }
+
+        Assert.That(tokens.Distinct().Count(), Is.EqualTo(1), "pairs of tokens");
+        Assert.That(tokens[0].Default, Is.Not.EqualTo(tokens[0].Other));
+        Assert.That((_sparkfly.TokenRequests.Value, other.TokenRequests.Value), Is.EqualTo((1, 1)), "token requests");
+    }
+
+    [Test]
+    public async Task A_rotated_key_has_an_entry_of_its_own_and_costs_the_fleet_one_POST()
+    {
+        await using var fleet = new Fleet(_sparkfly, _cache);
+        Instance[] instances = fleet.Add(3);
+        foreach (Instance instance in instances)
+        {
+            await instance.GetTokenAsync();
+        }
+
+        _sparkfly.Reload("Key", SecretSweep.NewSecret("key"));
+        string token = (await instances[0].GetTokenAsync()).Value;
+        foreach (Instance instance in instances)
+        {
+            Assert.That((await instance.GetTokenAsync()).Value, Is.EqualTo(token));
+        }
+
+        Assert.That(_sparkfly.TokenRequests.Value, Is.EqualTo(2), "token requests");
+        Assert.That(_cache.Keys.Count(), Is.EqualTo(2), "entries");
+    }
+
+    [TestCase(6, 5.7, 6.5)]
+    [TestCase(3600, 30, 31)]
+    public async Task The_claim_of_an_instance_that_has_died_is_waited_for_until_it_expires_or_AuthTimeout(int lifetime, double atLeast, double atMost)
+    {
+        var clock = new FleetClock();
+        var cache = new SharedCache(clock);
+        await using var fleet = new Fleet(_sparkfly, cache);
+        await fleet.Add(time: clock).GetTokenAsync();
+        string claim = cache.TokenKey + ":claim";
+        cache.Clear();
+        cache.Put(claim, [1, 2, 3], TimeSpan.FromSeconds(lifetime));
+        long start = clock.GetTimestamp();
+
+        SparkflyToken token = await fleet.Add(time: clock).GetTokenAsync();
+
+        Assert.That(clock.GetElapsedTime(start).TotalSeconds, Is.InRange(atLeast, atMost), "seconds of waiting");
+        Assert.That(_sparkfly.TokenRequests.Value, Is.EqualTo(2), "token requests");
+        Assert.That((await fleet.Add(time: clock).GetTokenAsync()).Value, Is.EqualTo(token.Value), "what it asked for is shared");
+    }
+
+    [Test]
+    public async Task Where_no_claim_is_ever_written_every_instance_still_has_a_token_for_a_POST_at_most()
+    {
+        _cache.Drops = SharedCache.IsClaim;
+        await using var fleet = new Fleet(_sparkfly, _cache);
+        Instance[] instances = fleet.Add(5);
+
+        SparkflyToken[] tokens = await Task.WhenAll(instances.Select(static i => i.GetTokenAsync()));
+
+        Assert.That(tokens.Select(t => _sparkfly.IsGood(t.Value)), Is.All.True);
+        Assert.That(_sparkfly.TokenRequests.Value, Is.InRange(1, 5), "token requests");
+    }
+
+    [Test]
+    public async Task A_lost_race_costs_a_POST_and_nothing_else()
+    {
+        // Neither sees the other's claim before it writes its own, and the second writes when the first has read its own back.
+        var claimsRead = new Counter();
+        int claimsWritten = 0;
+        _cache.Before = (_, operation, key, _) =>
+        {
+            if (operation == Operation.Get && SharedCache.IsClaim(key))
+            {
+                claimsRead.Increment();
+            }
+
+            return operation != Operation.Set || !SharedCache.IsClaim(key) ? Task.CompletedTask
+                : Interlocked.Increment(ref claimsWritten) == 1 ? claimsRead.Reaches(2)
+                : _sparkfly.TokenRequests.Reaches(1);
+        };
+        await using var fleet = new Fleet(_sparkfly, _cache);
+        Gate posts = _sparkfly.HoldTokenRequests();
+        Task<SparkflyToken>[] asking = [.. fleet.Add(2).Select(static i => i.GetTokenAsync())];
+        await _sparkfly.TokenRequests.Reaches(2);
+        posts.Open();
+
+        SparkflyToken[] tokens = await Task.WhenAll(asking);
+
+        Assert.That(tokens.Select(t => _sparkfly.IsGood(t.Value)), Is.All.True);
+        Assert.That(_sparkfly.TokenRequests.Value, Is.EqualTo(2), "token requests");
+        foreach (Instance instance in fleet.Instances)
+        {
+            Assert.That(await instance.CallAsync(), Is.EqualTo(System.Net.HttpStatusCode.OK));
+        }
+    }
+
+    [Test]
+    public async Task A_POST_that_fails_releases_the_claim_and_the_next_instance_asks()
+    {
+        _sparkfly.Fail();
+        await using var fleet = new Fleet(_sparkfly, _cache);
+        await Thrown.By<SparkflyAuthenticationException>(fleet.Add().GetTokenAsync);
+        Assert.That(_cache.Keys, Is.Empty);
+
+        _sparkfly.Recover();
+        Instance next = fleet.Add();
+        DateTimeOffset start = next.Clock.GetUtcNow();
+        await next.GetTokenAsync();
+
+        Assert.That(next.Clock.GetUtcNow() - start, Is.EqualTo(TimeSpan.FromMilliseconds(250)), "waited");
+    }
+
+    [Test]
+    public async Task A_claim_is_released_also_where_another_instance_was_done_meanwhile()
+    {
+        await using var fleet = new Fleet(_sparkfly, _cache);
+        await fleet.Add().GetTokenAsync();
+        byte[] entry = _cache[_cache.TokenKey];
+        string key = _cache.TokenKey;
+        _cache.Clear();
+        _cache.Before = (_, operation, written, _) =>
+        {
+            if (operation == Operation.Set && SharedCache.IsClaim(written))
+            {
+                _cache[key] = entry;
+            }
+
+            return Task.CompletedTask;
+        };
+
+        await fleet.Add().GetTokenAsync();
+
+        Assert.That(_sparkfly.TokenRequests.Value, Is.EqualTo(1), "token requests");
+        Assert.That(_cache.Keys, Is.EqualTo((string[])[key]), "the entry alone");
+    }
+
+    [Test]
+    public async Task A_claim_is_held_for_as_long_as_its_POST_takes()
+    {
+        var clock = new FleetClock();
+        await using var fleet = new Fleet(_sparkfly, _cache);
+        Gate posts = _sparkfly.HoldTokenRequests();
+        Task<SparkflyToken> asking = fleet.Add(Fleet.WithoutTimeouts, time: clock).GetTokenAsync();
+        await _sparkfly.TokenRequests.Reaches(1);
+        string claim = _cache.Keys.Single(SharedCache.IsClaim);
+
+        for (int writes = 2; writes <= 11; writes++)
+        {
+            await Fleet.Until(
+                () =>
+                {
+                    clock.Advance(TimeSpan.FromMilliseconds(100));
+                    return _cache.History.Count(static o => o == "Set claim") >= writes;
+                },
+                $"write {writes} of the claim");
+            Assert.That(_cache.Has(claim), Is.True, $"after write {writes}");
+        }
+
+        posts.Open();
+        await asking;
+        Assert.That(_cache.Keys, Has.Exactly(1).Items, "entries");
+    }
+
+    [Test]
+    public async Task Disposing_the_container_frees_everyone_who_waits_for_another_instances_claim()
+    {
+        await using var fleet = new Fleet(_sparkfly, _cache);
+        await fleet.Add().GetTokenAsync();
+        string claim = _cache.TokenKey + ":claim";
+        _cache.Clear();
+        _cache[claim] = [1, 2, 3];
+        Instance waiting = fleet.Add(static options => options.AuthTimeout = TimeSpan.FromDays(1), time: new Microsoft.Extensions.Time.Testing.FakeTimeProvider());
+        int before = _cache.Operations.Value;
+        ISparkflyTokenProvider tokens = waiting.App.Tokens;
+        Task<SparkflyToken>[] waiters = [.. Enumerable.Range(0, 20).Select(_ => tokens.GetTokenAsync().AsTask())];
+        await _cache.Operations.Reaches(before + 2);
+
+        await waiting.App.DisposeAsync();
+
+        foreach (Task<SparkflyToken> waiter in waiters)
+        {
+            await Thrown.By<ObjectDisposedException>(() => waiter);
+        }
+
+        Assert.That(_sparkfly.TokenRequests.Value, Is.EqualTo(1), "token requests");
+        Assert.That(waiting.Warnings, Is.Empty);
+    }
+
+    /// <summary>On the system's clock and all processors, and alone on the machine; the counts are printed.</summary>
+    [Test]
+    [Category("Long")]
+    [NonParallelizable]
+    public async Task A_cold_start_and_a_revocation_of_twenty_instances_at_one_moment_cost_three_POSTs_at_most_each()
+    {
+        const int Rounds = 20;
+        var counts = new List<(int ColdStart, int Revocation)>();
+        for (int round = 0; round < Rounds; round++)
+        {
+            var sparkfly = new InMemorySparkfly();
+            await using var fleet = new Fleet(sparkfly, new MemoryDistributedCache(Options.Create(new MemoryDistributedCacheOptions())));
+            Instance[] instances = fleet.Add(20, TimeProvider.System);
+            await CallAtOnceAsync(instances);
+            int coldStart = sparkfly.TokenRequests.Value;
+
+            sparkfly.Revoke();
+            await CallAtOnceAsync(instances);
+            counts.Add((coldStart, sparkfly.TokenRequests.Value - coldStart));
+        }
+
+        TestContext.Out.WriteLine($"POSTs of (cold start, revocation): {string.Join(' ', counts)}");
+        Assert.That(counts.Select(static c => Math.Max(c.ColdStart, c.Revocation)), Is.All.InRange(1, 3), string.Join(' ', counts));
+    }
+
+    private static async Task CallAtOnceAsync(Instance[] instances)
+    {
+        var start = new Gate();
+        Task<System.Net.HttpStatusCode>[] calls = [.. instances.Select(instance => Task.Run(async () =>
+        {
+            await start.Opened;
+            return await instance.CallAsync();
+        }))];
+        start.Open();
+        Assert.That(await Task.WhenAll(calls), Is.All.EqualTo(System.Net.HttpStatusCode.OK));
+    }
+}
