@@ -22,7 +22,7 @@ internal sealed class FakeAccounts(FakeSparkfly sparkfly) : IPostConfigureOption
     {
         if (options.BaseAddress is { IsAbsoluteUri: true } baseAddress)
         {
-            sparkfly.NoteHome(baseAddress, options.AuthEndpoint);
+            sparkfly.Homes.Add(baseAddress, options.AuthEndpoint);
         }
 
         return ValidateOptionsResult.Skip;

@@ -34,7 +34,7 @@ internal sealed class FakeSparkflyFilter(FakeSparkfly sparkfly, IServiceProvider
     /// <summary>The application may have turned redirects off.</summary>
     private FakeSparkflyHandler InPlaceOf(HttpMessageHandler? primary)
     {
-        var fake = new FakeSparkflyHandler(sparkfly, _time);
+        FakeSparkflyHandler fake = sparkfly.HandlerFor(_time);
         (fake.AllowAutoRedirect, fake.MaxAutomaticRedirections) = primary switch
         {
             SocketsHttpHandler sockets => (sockets.AllowAutoRedirect, sockets.MaxAutomaticRedirections),

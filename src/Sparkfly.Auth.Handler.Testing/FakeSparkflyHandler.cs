@@ -8,12 +8,12 @@ namespace Sparkfly.Auth.Handler.Testing;
 /// Derived from <see cref="HttpClientHandler"/>, so that a pipeline takes it for what it stands for: redirects of the fake's answers are followed,
 /// or not, as those of the real service are.
 /// </remarks>
-internal sealed class FakeSparkflyHandler(FakeSparkfly sparkfly, TimeProvider time) : HttpClientHandler
+internal sealed class FakeSparkflyHandler(FakeService service, TimeProvider time) : HttpClientHandler
 {
     protected override async Task<HttpResponseMessage> SendAsync(HttpRequestMessage request, CancellationToken cancellationToken)
     {
         cancellationToken.ThrowIfCancellationRequested();
-        if (sparkfly.HandlerElsewhere(request) is { } elsewhere)
+        if (service.HandlerElsewhere(request) is { } elsewhere)
         {
             return await elsewhere.SendAsync(request, cancellationToken).ConfigureAwait(false);
         }
@@ -25,13 +25,15 @@ internal sealed class FakeSparkflyHandler(FakeSparkfly sparkfly, TimeProvider ti
             await content.CopyToAsync(body, cancellationToken).ConfigureAwait(false);
         }
 
-        return await AnswerAsync(request, body, cancellationToken).ConfigureAwait(false);
+        return await service.AnswerAsync(request, body.ToArray(), time, cancellationToken).ConfigureAwait(false) is { } response
+            ? Of(request, response)
+            : await service.OtherHosts!.SendAsync(Again(request, body), cancellationToken).ConfigureAwait(false);
     }
 
     protected override HttpResponseMessage Send(HttpRequestMessage request, CancellationToken cancellationToken)
     {
         cancellationToken.ThrowIfCancellationRequested();
-        if (sparkfly.HandlerElsewhere(request) is { } elsewhere)
+        if (service.HandlerElsewhere(request) is { } elsewhere)
         {
             return elsewhere.Send(request, cancellationToken);
         }
@@ -39,12 +41,19 @@ internal sealed class FakeSparkflyHandler(FakeSparkfly sparkfly, TimeProvider ti
         var body = new MemoryStream();
         request.Content?.CopyTo(body, null, cancellationToken);
 
-        // Without the caller's context: an answer of the test's own may come back to it, and it is blocked here.
+        return Blocking(() => service.AnswerAsync(request, body.ToArray(), time, cancellationToken)) is { } response
+            ? Of(request, response)
+            : service.OtherHosts!.Send(Again(request, body), cancellationToken);
+    }
+
+    /// <summary>Without the caller's context: an answer of the test's own may come back to it, and it is blocked here.</summary>
+    private static HttpResponseMessage? Blocking(Func<Task<HttpResponseMessage?>> answer)
+    {
         SynchronizationContext? context = SynchronizationContext.Current;
         SynchronizationContext.SetSynchronizationContext(null);
         try
         {
-            return AnswerAsync(request, body, cancellationToken).GetAwaiter().GetResult();
+            return answer().GetAwaiter().GetResult();
         }
         finally
         {
@@ -52,10 +61,24 @@ internal sealed class FakeSparkflyHandler(FakeSparkfly sparkfly, TimeProvider ti
         }
     }
 
-    private async Task<HttpResponseMessage> AnswerAsync(HttpRequestMessage request, MemoryStream body, CancellationToken cancellationToken)
+    private static HttpResponseMessage Of(HttpRequestMessage request, HttpResponseMessage response)
     {
-        HttpResponseMessage response = await sparkfly.AnswerAsync(request, body.ToArray(), time, cancellationToken).ConfigureAwait(false);
         response.RequestMessage = request;
         return response;
+    }
+
+    /// <summary>With a body that can be read, where an answer that left the request to others has looked at it.</summary>
+    private static HttpRequestMessage Again(HttpRequestMessage request, MemoryStream body)
+    {
+        if (request.Content is { } read)
+        {
+            request.Content = new ByteArrayContent(body.ToArray());
+            foreach (KeyValuePair<string, System.Net.Http.Headers.HeaderStringValues> header in read.Headers.NonValidated)
+            {
+                request.Content.Headers.TryAddWithoutValidation(header.Key, header.Value);
+            }
+        }
+
+        return request;
     }
 }

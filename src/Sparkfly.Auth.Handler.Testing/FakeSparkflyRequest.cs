@@ -8,11 +8,19 @@ namespace Sparkfly.Auth.Handler.Testing;
 [DebuggerDisplay("{ToString(),nq}")]
 public sealed class FakeSparkflyRequest
 {
-    internal FakeSparkflyRequest(HttpRequestMessage message, byte[] body, string path, string? identity)
+    // Where the handler keeps what a token request is made with, the key included.
+    private const string TokenExchangeKey = "Sparkfly.Auth.Handler.TokenExchange";
+
+    private volatile string? _outcome;
+
+    internal FakeSparkflyRequest(HttpRequestMessage message, byte[] body, Uri? baseAddress, string? identity)
     {
         Method = message.Method;
         Address = message.RequestUri!;
-        Path = path;
+        RelativePath = RelativeTo(baseAddress, Address);
+        IsSparkfly = baseAddress is not null;
+        Version = message.Version;
+        Options = OptionsOf(message);
         Identity = identity;
         BodyBytes = body;
         Body = EncodingOf(message.Content).GetString(body);
@@ -25,11 +33,23 @@ public sealed class FakeSparkflyRequest
     /// <summary>Gets the absolute address, query included.</summary>
     public Uri Address { get; }
 
+    /// <summary>Gets the path from the root of the host, without the query: <c>/v1.0/offers</c>.</summary>
+    public string Path => Address.AbsolutePath;
+
     /// <summary>
     /// Gets the path as a client with the account's base address writes it, without the query: <c>offers</c> for
-    /// <c>https://api-staging.sparkfly.com/v1.0/offers?store=17</c>. Of an address that is not under a base address, the whole of it.
+    /// <c>https://api-staging.sparkfly.com/v1.0/offers?store=17</c>. Of an address that is not under a base address, the path from the root; of one
+    /// at another host than Sparkfly's, the whole of it.
     /// </summary>
-    public string Path { get; }
+    public string RelativePath { get; }
+
+    /// <summary>Gets the HTTP version that the request asks for.</summary>
+    public Version Version { get; }
+
+    /// <summary>
+    /// Gets a copy of the request's options, <c>SetSparkflyAccount</c>'s among them; without those in which this package keeps credentials.
+    /// </summary>
+    public HttpRequestOptions Options { get; }
 
     /// <summary>
     /// Gets the headers, the content's included, by their name in any case; of several values one text, with commas in between. The account's
@@ -52,9 +72,52 @@ public sealed class FakeSparkflyRequest
     /// </summary>
     public string? Identity { get; }
 
-    /// <summary>The method and the address, for people.</summary>
+    /// <summary>Its place among all requests of the fake.</summary>
+    internal long Sequence { get; init; }
+
+    /// <summary>Which of the fake's tokens it came with, counted from one.</summary>
+    internal int? TokenNumber { get; init; }
+
+    /// <summary>What it was answered with; null as long as it was not.</summary>
+    internal string? Outcome
+    {
+        get => _outcome;
+        set => _outcome = value;
+    }
+
+    internal NameValues Query => NameValues.Parse(Address.Query.TrimStart('?'));
+
+    internal NameValues Form => NameValues.Parse(
+        Headers.TryGetValue("Content-Type", out string? type) && type.StartsWith("application/x-www-form-urlencoded", StringComparison.OrdinalIgnoreCase) ? Body : "");
+
+    /// <summary>The method and the address as a client writes it, short, without secrets.</summary>
+    internal string Line => $"{Method} {SafeAddress.Of(RelativePath, IsSparkfly ? Address.Query : "")}";
+
+    /// <summary>Whether it goes to Sparkfly. Of a query at another host nothing is known, so it is not shown.</summary>
+    private bool IsSparkfly { get; }
+
+    /// <summary>The method and the address, for people; values of the query that are secrets by their name are left out.</summary>
     /// <returns>The text.</returns>
-    public override string ToString() => $"{Method} {Address}";
+    public override string ToString() => $"{Method} {SafeAddress.Of(Address.GetLeftPart(UriPartial.Path), Address.Query)}";
+
+    private static string RelativeTo(Uri? baseAddress, Uri address) =>
+        baseAddress is null ? address.GetLeftPart(UriPartial.Path)
+        : address.AbsolutePath.StartsWith(baseAddress.AbsolutePath, StringComparison.Ordinal) ? address.AbsolutePath[baseAddress.AbsolutePath.Length..]
+        : address.AbsolutePath;
+
+    private static HttpRequestOptions OptionsOf(HttpRequestMessage message)
+    {
+        var copy = new HttpRequestOptions();
+        foreach ((string key, object? value) in message.Options)
+        {
+            if (key != TokenExchangeKey)
+            {
+                ((IDictionary<string, object?>)copy)[key] = value;
+            }
+        }
+
+        return copy;
+    }
 
     private static Dictionary<string, string> HeadersOf(HttpRequestMessage message)
     {

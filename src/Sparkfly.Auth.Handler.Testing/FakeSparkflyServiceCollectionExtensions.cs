@@ -16,7 +16,8 @@ public static class FakeSparkflyServiceCollectionExtensions
     /// <remarks>
     /// <para>
     /// Called before or after the application's own registrations, in the <c>ConfigureTestServices</c> of a <c>WebApplicationFactory</c> too; the
-    /// fake stands in the place of whatever primary handler a client has. It goes by the <see cref="TimeProvider"/> in the container.
+    /// fake stands in the place of whatever primary handler a client has. It goes by the <see cref="TimeProvider"/> in the container, which
+    /// <paramref name="timeProvider"/> replaces: where the application registers one too, call this after it.
     /// </para>
     /// <para>
     /// A registered account that lacks its identity or key is given one, <c>fake-identity</c> and <c>fake-key</c> (<c>fake-identity-tacos</c> for
@@ -28,15 +29,33 @@ public static class FakeSparkflyServiceCollectionExtensions
     /// <code>
     /// FakeSparkfly sparkfly = services.AddFakeSparkfly();
     /// sparkfly.Answer(HttpMethod.Get, "offers", """{"offers":[]}""");
+    ///
+    /// // With a clock that the test moves, and two accounts that the application gets from elsewhere.
+    /// services.AddFakeSparkfly(sparkfly, new FakeTimeProvider(), "tacos", "bagels");
     /// </code>
     /// </example>
     /// <param name="services">The application's services.</param>
     /// <param name="sparkfly">The fake; several applications may share one. <see langword="null"/> for the one that is there already, else a new one.</param>
+    /// <param name="timeProvider">The clock of the application and of its tokens; <see langword="null"/> for the container's.</param>
+    /// <param name="accounts">Names of accounts to register, for clients and requests that use them; what else is registered for them holds too.</param>
     /// <returns>The fake, which is a singleton of the container too.</returns>
-    /// <exception cref="ArgumentNullException"><paramref name="services"/> is <see langword="null"/>.</exception>
-    public static FakeSparkfly AddFakeSparkfly(this IServiceCollection services, FakeSparkfly? sparkfly = null)
+    /// <exception cref="ArgumentNullException"><paramref name="services"/>, <paramref name="accounts"/> or a name is <see langword="null"/>.</exception>
+    public static FakeSparkfly AddFakeSparkfly(
+        this IServiceCollection services, FakeSparkfly? sparkfly = null, TimeProvider? timeProvider = null, params string[] accounts)
     {
         ArgumentNullException.ThrowIfNull(services);
+        ArgumentNullException.ThrowIfNull(accounts);
+        if (timeProvider is not null)
+        {
+            services.RemoveAll<TimeProvider>();
+            services.AddSingleton(timeProvider);
+        }
+
+        foreach (string account in accounts)
+        {
+            services.AddSparkflyAuth(account, static _ => { });
+        }
+
         sparkfly ??= services.Select(static d => d.IsKeyedService ? null : d.ImplementationInstance as FakeSparkfly).LastOrDefault(static f => f is not null)
             ?? new FakeSparkfly();
         services.RemoveAll<FakeSparkfly>();

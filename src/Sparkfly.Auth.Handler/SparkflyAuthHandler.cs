@@ -123,9 +123,11 @@ public sealed class SparkflyAuthHandler : DelegatingHandler, IInnermostHandler
         Uri address = request.RequestUri!;
         int headers = Attach(request, account, token);
         Task<HttpResponseMessage> sending;
+        bool isThere;
         try
         {
             sending = isAsync ? base.SendAsync(request, cancellationToken) : Task.FromResult(base.Send(request, cancellationToken));
+            isThere = sending.IsCompletedSuccessfully;
         }
         catch
         {
@@ -134,7 +136,7 @@ public sealed class SparkflyAuthHandler : DelegatingHandler, IInnermostHandler
             throw;
         }
 
-        if (!sending.IsCompletedSuccessfully)
+        if (!isThere)
         {
             return FinishAsync(request, token, address, headers, sending, cancellationToken);
         }
@@ -247,7 +249,7 @@ public sealed class SparkflyAuthHandler : DelegatingHandler, IInnermostHandler
                     }
 
                     renewals++;
-                    response.Dispose();
+                    UnauthorizedResponse.Discard(response);
                 }
                 else if (redirects < _primary!.MaxRedirections && NextHop(request, account, response) is { } target)
                 {
@@ -282,7 +284,7 @@ public sealed class SparkflyAuthHandler : DelegatingHandler, IInnermostHandler
     {
         PrimaryHandlerPolicy primary = _primary!;
         SparkflyToken? token = hasLeftOrigin ? null : await GetTokenAsync(request, account, asked, isAsync, cancellationToken).ConfigureAwait(false);
-        bool isElsewhere = token is null && !account.Settings.Origin.Matches(request.RequestUri);
+        bool isElsewhere = token is null && request.RequestUri is { IsAbsoluteUri: true } && !account.Settings.Origin.Matches(request.RequestUri);
         if (isElsewhere)
         {
             ReportForeign(request, account);
@@ -362,14 +364,15 @@ public sealed class SparkflyAuthHandler : DelegatingHandler, IInnermostHandler
         if (WhyNotAgain(request, settings, sent) is { } reason)
         {
             _ = RenewForNextRequestAsync(account, rejected);
-            Log.PassedThrough(_logger, account.Name, $"{reason}; the next request has a new token");
+            Log.PassedThrough(_logger, account.ShownName, $"{reason}; the next request has a new token");
             return null;
         }
 
         HttpResponseMessage response = sent.Response!;
+        Task<SparkflyToken>? renewal = null;
         try
         {
-            Task<SparkflyToken> renewal = account.Tokens.RenewTokenAsync(rejected, cancellationToken).AsTask();
+            renewal = account.Tokens.RenewTokenAsync(rejected, cancellationToken).AsTask();
             if (!renewal.IsCompleted)
             {
                 // One connection must be enough, for the token request too.
@@ -382,18 +385,20 @@ public sealed class SparkflyAuthHandler : DelegatingHandler, IInnermostHandler
                 : null;
             if (reason is not null)
             {
-                Log.PassedThrough(_logger, account.Name, reason);
+                Log.PassedThrough(_logger, account.ShownName, reason);
                 return null;
             }
 
-            Log.Replayed(_logger, account.Name);
+            _ = Given(renewed, account);
+            Log.Replayed(_logger, account.ShownName);
             _metrics.Replayed();
             return new AskedToken(Task.FromResult(renewed), settings);
         }
         catch
         {
             // The caller gets the exception in place of the response.
-            response.Dispose();
+            renewal?.ObserveException();
+            UnauthorizedResponse.Discard(response);
             _metrics.PassedThrough();
             throw;
         }
@@ -401,8 +406,8 @@ public sealed class SparkflyAuthHandler : DelegatingHandler, IInnermostHandler
 
     private static string? WhyNotAgain(HttpRequestMessage request, AccountSettings settings, Sent sent) =>
         !settings.RetryOnUnauthorized ? "RetryOnUnauthorized is off"
-        : !ReplayableBody.CanBeSentAgain(request.Content) ? "the request's body cannot be sent again"
         : !sent.IsAnsweredAsSent(request) ? "it answers another message than the one that was sent, by the primary handler"
+        : !ReplayableBody.TryReset(request) ? "the request's body cannot be sent again"
         : null;
 
     // Without waiting: the caller has its 401. The provider sees to it that the next request waits for the new token.
@@ -415,7 +420,14 @@ public sealed class SparkflyAuthHandler : DelegatingHandler, IInnermostHandler
         catch (Exception exception)
         {
             // The next caller that asks for a token is told.
-            Log.RenewalForNextRequestFailed(_logger, account.Name, exception.Message);
+            try
+            {
+                Log.RenewalForNextRequestFailed(_logger, account.ShownName, exception.Message);
+            }
+            catch (Exception)
+            {
+                // A logger of the application's has thrown, and nobody waits for this task.
+            }
         }
     }
 
@@ -432,7 +444,7 @@ public sealed class SparkflyAuthHandler : DelegatingHandler, IInnermostHandler
         bool isTokenRequest = (account.Settings.Origin.Matches(from) && account.Settings.IsAuthEndpoint(from)) || request.Headers.NonValidated.Contains(HeaderText.Key);
         bool wouldAuthenticate = _primary!.HasDefaultCredentials && !new Origin(from).Matches(target);
         bool hasBody = request.Content is not null && !Redirects.BecomesGet(response.StatusCode, request.Method);
-        return isTokenRequest || wouldAuthenticate || (hasBody && !ReplayableBody.CanBeSentAgain(request.Content)) ? null : target;
+        return isTokenRequest || wouldAuthenticate || (hasBody && !ReplayableBody.TryReset(request)) ? null : target;
     }
 
     /// <summary>Whether the message is sent with the account's token.</summary>
@@ -508,15 +520,17 @@ public sealed class SparkflyAuthHandler : DelegatingHandler, IInnermostHandler
 
         HttpRequestMessage answered = response?.RequestMessage ?? request;
         bool isOther = !ReferenceEquals(answered, request) || !ReferenceEquals(request.RequestUri, address);
-        if (isOther && answered.Headers.NonValidated.Contains(HeaderText.Token) && !new Origin(address).Matches(answered.RequestUri))
-        {
-            _primaries.Refuse(primary, Client, this);
-        }
-
+        bool isTakenAlong = isOther && answered.Headers.NonValidated.Contains(HeaderText.Token) && !new Origin(address).Matches(answered.RequestUri);
         request.Headers.Remove(HeaderText.Token);
         if (isOther)
         {
             answered.Headers.Remove(HeaderText.Token);
+        }
+
+        if (isTakenAlong)
+        {
+            // Last: a logger may throw.
+            _primaries.Refuse(primary, Client, this);
         }
     }
 
@@ -533,13 +547,13 @@ public sealed class SparkflyAuthHandler : DelegatingHandler, IInnermostHandler
             return;
         }
 
-        if (uri.IdnHost.EndsWith(".sparkfly.com", StringComparison.OrdinalIgnoreCase) && account.TakeWarningOfSparkflyHost())
+        if (Origin.IsSparkflys(uri) && account.TakeWarningOfSparkflyHost())
         {
-            Log.OtherSparkflyOrigin(_logger, Origin.Of(uri), account.Name, home);
+            Log.OtherSparkflyOrigin(_logger, Origin.Of(uri), account.ShownName, home);
         }
         else if (_logger.IsEnabled(LogLevel.Debug))
         {
-            Log.ForeignOrigin(_logger, Origin.Of(uri), account.Name, home);
+            Log.ForeignOrigin(_logger, Origin.Of(uri), account.ShownName, home);
         }
     }
 

@@ -25,12 +25,12 @@ public sealed class SparkflyAuthOptions
 
     /// <summary>
     /// Gets or sets the address of the token request. Default: <see langword="null"/>, which is <c>auth</c> under
-    /// <see cref="BaseAddress"/>; where that answers 404 and the base address ends in exactly <c>/v1.0</c>, <c>/auth</c> at the root of
-    /// the same origin is asked.
+    /// <see cref="BaseAddress"/>. Where the base address ends in exactly <c>/v1.0</c> and that answers 404 or 405 (on Sparkfly's own hosts also 401 or
+    /// 403, before any token has come), <c>/auth</c> at the root of the same origin is asked. Set it to avoid the first wrong request.
     /// </summary>
     /// <remarks>
-    /// Source: Sparkfly's AuthenticationApi description has <c>POST /auth</c> under <c>/v1.0</c>; its OpenAPI descriptions of 2025 have it at
-    /// the root of the host.
+    /// Requests to <c>auth</c> under <see cref="BaseAddress"/>, and to <c>/auth</c> beside <c>/v1.0</c>, get no token, whatever the value. Source: Sparkfly's
+    /// AuthenticationApi description has <c>POST /auth</c> under <c>/v1.0</c>; its OpenAPI descriptions of 2025 have it at the root of the host.
     /// </remarks>
     public Uri? AuthEndpoint { get; set; }
 

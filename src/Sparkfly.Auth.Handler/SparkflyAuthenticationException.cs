@@ -31,7 +31,7 @@ public sealed class SparkflyAuthenticationException : HttpRequestException
 
     /// <summary>
     /// Gets a value indicating whether a later attempt may succeed with nothing changed: <see langword="true"/> for a timeout, a
-    /// connection that failed, or a status of 408, 429 or 5xx; <see langword="false"/> for wrong credentials or a wrong address.
+    /// connection that failed, or a status of 408, 429 or 5xx other than 501 and 505; <see langword="false"/> for wrong credentials or a wrong address.
     /// </summary>
     public bool IsTransient { get; init; }
 

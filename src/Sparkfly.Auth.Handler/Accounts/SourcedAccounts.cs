@@ -100,8 +100,18 @@ internal sealed class SourcedAccounts(
         lock (_lock)
         {
             entry.Lookup = null;
-            outcome = answer.Settings is { } settings ? Keep_NeedsLock(name, entry, settings, out isChanged) : KeepFormer_NeedsLock(name, entry, answer.Problem);
-            Sweep_NeedsLock();
+            try
+            {
+                outcome = answer.Settings is { } settings
+                    ? Keep_NeedsLock(name, entry, settings, out isChanged)
+                    : KeepFormer_NeedsLock(name, entry, answer.Problem);
+                Sweep_NeedsLock();
+            }
+            catch (ObjectDisposedException)
+            {
+                // The service provider is being disposed, and gives nothing to make an account of. Callers must not wait for ever.
+                outcome = new Outcome(null, Disposed);
+            }
         }
 
         try
@@ -140,17 +150,19 @@ internal sealed class SourcedAccounts(
         }
         catch (Exception) when (disposing.IsCancellationRequested)
         {
-            return new Answer(null, static () => new ObjectDisposedException(
-                nameof(ISparkflyAccountSource), "The service provider was disposed, which ended the question for an account."), null);
+            return new Answer(null, Disposed, null);
         }
         catch (Exception exception)
         {
             // Without its message, which may hold anything; it is the inner exception.
-            string message = $"Sparkfly account '{name}': the application's {nameof(ISparkflyAccountSource)} failed with a {exception.GetType().Name}, " +
+            string message = $"{AccountName.Label(name)}: the application's {nameof(ISparkflyAccountSource)} failed with a {exception.GetType().Name}, " +
                 "so that the account is not known. The request was not sent.";
             return new Answer(null, () => new SparkflyAuthenticationException(message, exception) { IsTransient = true }, exception);
         }
     }
+
+    private static ObjectDisposedException Disposed() =>
+        new(nameof(ISparkflyAccountSource), "The service provider was disposed, which ended the question for an account.");
 
     private async Task<SparkflyAuthOptions?> AskSourceAsync(string name, CancellationToken cancellationToken)
     {
@@ -221,18 +233,18 @@ internal sealed class SourcedAccounts(
     {
         if (isChanged)
         {
-            Log.SettingsChanged(logger, name);
+            Log.SettingsChanged(logger, AccountName.Shown(name));
         }
         else if (outcome.Account is not null && answer.Problem is { } problem)
         {
             // Callers are not told: they go on with the account as it was.
             if (answer.Failure is { } failure)
             {
-                Log.SourceFailed(logger, name, s_lookedUpAgainAfterFailure, failure);
+                Log.SourceFailed(logger, AccountName.Shown(name), s_lookedUpAgainAfterFailure, failure);
             }
             else
             {
-                Log.InvalidReload(logger, name, problem().Message);
+                Log.InvalidReload(logger, AccountName.Shown(name), problem().Message);
             }
         }
     }

@@ -11,6 +11,9 @@ internal sealed class SparkflyAccount(string name, CurrentSettings settings, Fun
 
     public string Name => name;
 
+    /// <summary>The name for messages.</summary>
+    public string ShownName { get; } = AccountName.Shown(name);
+
     /// <summary>Holds the settings.</summary>
     public CurrentSettings Current => settings;
 

@@ -19,6 +19,11 @@ internal sealed class SparkflyAccounts(
     IEnumerable<IOptionsChangeTokenSource<SparkflyAuthOptions>> changes,
     ILogger logger) : IDisposable
 {
+    private const int LongestList = 20;
+
+    // The names do not change, and a request may ask for an unknown one at any time.
+    private readonly Lazy<string> _registered = new(() => List(registered.Names));
+
     private readonly ILookup<string, IOptionsChangeTokenSource<SparkflyAuthOptions>> _changes = changes.ToLookup(static c => c.Name ?? Options.DefaultName);
     private readonly ConcurrentDictionary<string, SparkflyAccount> _accounts = new();
 
@@ -68,11 +73,22 @@ internal sealed class SparkflyAccounts(
         }
     }
 
-    private string NotRegistered(string name) => name.Length == 0
-        ? "The default Sparkfly account is not registered: call services.AddSparkflyAuth()."
-        : $"The Sparkfly account '{name}' is not registered: call services.AddSparkflyAuth(\"{name}\", …). Registered: {Registered()}.";
+    private string NotRegistered(string name)
+    {
+        string shown = AccountName.Shown(name);
+        return name.Length > 0 ? $"The Sparkfly account '{shown}' is not registered: call services.AddSparkflyAuth(\"{shown}\", …). Registered: {_registered.Value}."
+            : registered.Names.Count == 0 ? "The default Sparkfly account is not registered: call services.AddSparkflyAuth()."
+            : $"The default Sparkfly account is not registered: call services.AddSparkflyAuth(), or name the account that is meant. Registered: {_registered.Value}.";
+    }
 
-    private string Registered() => registered.Names.Count == 0
-        ? "none"
-        : string.Join(", ", registered.Names.Order(StringComparer.Ordinal).Select(static n => n.Length == 0 ? "the default account" : $"'{n}'"));
+    private static string List(IReadOnlySet<string> names)
+    {
+        if (names.Count == 0)
+        {
+            return "none";
+        }
+
+        string listed = string.Join(", ", names.Order(StringComparer.Ordinal).Take(LongestList).Select(static n => n.Length == 0 ? "the default account" : $"'{AccountName.Shown(n)}'"));
+        return names.Count <= LongestList ? listed : $"{listed} and {names.Count - LongestList} more";
+    }
 }

@@ -5,29 +5,39 @@ namespace Sparkfly.Auth.Handler;
 
 /// <summary>Where <c>/auth</c> was found, for each base address. Thread-safe.</summary>
 /// <remarks>
-/// Newer descriptions of the API have <c>/auth</c> at the root of the host, older ones under <c>/v1.0</c>. Source: Sparkfly's OpenAPI descriptions of 2025.
+/// Sparkfly's OpenAPI descriptions of 2025 have <c>/auth</c> at the root of the host. A page that was generated from one has it under <c>/v1.0</c>.
 /// </remarks>
 internal sealed class AuthEndpoints(ILogger logger)
 {
-    private readonly ConcurrentDictionary<Uri, Uri> _atRoot = new();
+    // The homes that have given a token.
+    private readonly ConcurrentDictionary<Uri, Uri> _found = new();
 
     /// <summary>The address to ask first.</summary>
-    public Uri For(AccountSettings settings) =>
-        _atRoot.TryGetValue(settings.BaseAddress, out Uri? known) && known == settings.RootAuthEndpoint ? known : settings.AuthEndpoint;
+    public Uri For(AccountSettings settings) => Found(settings) ?? settings.AuthEndpoint;
 
-    /// <summary>The other home of an endpoint that is not there; null where there is none.</summary>
-    public static Uri? Other(Uri asked, AccountSettings settings) => asked == settings.RootAuthEndpoint ? settings.AuthEndpoint : settings.RootAuthEndpoint;
+    /// <summary>The other home, where the failure says that this may not be the right one; null where it is not to be asked.</summary>
+    /// <remarks>A wall in front of Sparkfly's routes answers 401 or 403 to an address that is not there. Elsewhere that means the credentials.</remarks>
+    public Uri? OtherAfter(AuthFailure? failure, Uri asked, AccountSettings settings)
+    {
+        bool mayBeElsewhere = failure is { } &&
+            (failure.IsNotThere || (failure.IsRejection && Found(settings) is null && Origin.IsSparkflys(settings.BaseAddress)));
+        return !mayBeElsewhere ? null : asked == settings.RootAuthEndpoint ? settings.AuthEndpoint : settings.RootAuthEndpoint;
+    }
 
     /// <summary>Keeps to the home that has given a token, while the base address is unchanged.</summary>
     public void Remember(Uri home, AccountSettings settings)
     {
-        if (home != settings.RootAuthEndpoint)
+        if (settings.RootAuthEndpoint is not { } root || Found(settings) == home)
         {
-            _atRoot.TryRemove(settings.BaseAddress, out _);
+            return;
         }
-        else if (_atRoot.TryAdd(settings.BaseAddress, home))
+
+        _found[settings.BaseAddress] = home;
+        if (home == root)
         {
             Log.AuthEndpointAtRoot(logger, settings.BaseAddress, home);
         }
     }
+
+    private Uri? Found(AccountSettings settings) => settings.RootAuthEndpoint is not null ? _found.GetValueOrDefault(settings.BaseAddress) : null;
 }

@@ -1,4 +1,3 @@
-using System.Net;
 using System.Net.Http.Headers;
 using System.Text.Json;
 
@@ -34,31 +33,52 @@ internal sealed class SparkflyAuthClient(
         AccountSettings settings = request.Settings;
         using var timeout = new CancellationTokenSource(settings.AuthTimeout, time);
         Uri endpoint = endpoints.For(settings);
-        TokenResponse response = await AttemptAsync(endpoint, settings, timeout.Token, cancellationToken).ConfigureAwait(false);
-        if (response.Failure?.Status != HttpStatusCode.NotFound || AuthEndpoints.Other(endpoint, settings) is not { } other)
+        TokenResponse response = await AskAsync(endpoint, request, timeout.Token, cancellationToken).ConfigureAwait(false);
+        if (response.Failure is not { } failure)
         {
             return response;
         }
 
-        TokenResponse second = await AttemptAsync(other, settings, timeout.Token, cancellationToken).ConfigureAwait(false);
-        if (second.Token is not null)
+        if (timeout.IsCancellationRequested || endpoints.OtherAfter(failure, endpoint, settings) is not { } other)
         {
-            endpoints.Remember(other, settings);
+            return failure.IsRejection ? TokenResponse.Of(AuthMessages.WithOnlyHome(failure, endpoint)) : response;
         }
 
-        return second.Failure?.Status == HttpStatusCode.NotFound ? response : second;
+        TokenResponse second = await AskAsync(other, request, timeout.Token, cancellationToken).ConfigureAwait(false);
+        return second.Failure is not { } otherFailure ? second
+            : otherFailure.IsNotThere && failure.IsNotThere ? response
+            : otherFailure.IsNotThere ? TokenResponse.Of(AuthMessages.WithOther(failure, other, otherFailure))
+            : TokenResponse.Of(AuthMessages.WithOther(otherFailure, endpoint, failure));
+    }
+
+    /// <summary>Asks one address; once more at once where the connection breaks, as Sparkfly's do about once an hour.</summary>
+    /// <remarks>Source: the issue tracker of another client. A second token does no harm: earlier ones stay valid.</remarks>
+    private async Task<TokenResponse> AskAsync(Uri endpoint, TokenRequest request, CancellationToken timeout, CancellationToken disposing)
+    {
+        TokenResponse response = await AttemptAsync(endpoint, request, timeout, disposing).ConfigureAwait(false);
+        if (response.Failure is { IsConnectionBroken: true })
+        {
+            response = await AttemptAsync(endpoint, request, timeout, disposing).ConfigureAwait(false);
+        }
+
+        if (response.Token is not null)
+        {
+            endpoints.Remember(endpoint, request.Settings);
+        }
+
+        return response;
     }
 
     /// <summary>One attempt, measured. An exception is a response too.</summary>
-    private async Task<TokenResponse> AttemptAsync(
-        Uri endpoint, AccountSettings settings, CancellationToken timeout, CancellationToken disposing)
+    private async Task<TokenResponse> AttemptAsync(Uri endpoint, TokenRequest request, CancellationToken timeout, CancellationToken disposing)
     {
         using var ended = CancellationTokenSource.CreateLinkedTokenSource(timeout, disposing);
+        var exchange = new TokenExchange(endpoint, request);
         long start = time.GetTimestamp();
         TokenResponse response;
         try
         {
-            response = await PostAsync(factory.CreateClient(clientName), endpoint, settings, ended.Token).ConfigureAwait(false);
+            response = await PostAsync(exchange, ended.Token).ConfigureAwait(false);
         }
         catch (Exception) when (disposing.IsCancellationRequested)
         {
@@ -67,7 +87,10 @@ internal sealed class SparkflyAuthClient(
         catch (Exception exception)
         {
             // Anything that the application's handlers may throw: callers that wait for the token are told.
-            response = TokenResponse.Of(AuthMessages.NoResponse(endpoint, settings, exception, timeout.IsCancellationRequested));
+            response = TokenResponse.Of(AuthMessages.NoResponse(exchange, exception, timeout.IsCancellationRequested) with
+            {
+                IsConnectionBroken = !timeout.IsCancellationRequested && BrokenConnection.IsCauseOf(exception),
+            });
         }
 
         if (response.Outcome is { } outcome)
@@ -78,21 +101,22 @@ internal sealed class SparkflyAuthClient(
         return response;
     }
 
-    private async Task<TokenResponse> PostAsync(HttpClient client, Uri endpoint, AccountSettings settings, CancellationToken cancellationToken)
+    private async Task<TokenResponse> PostAsync(TokenExchange exchange, CancellationToken cancellationToken)
     {
-        var exchange = new TokenExchange(endpoint, settings);
-        using HttpRequestMessage request = NewRequest(client, exchange);
         DateTimeOffset sentAt = time.GetUtcNow();
 
-        // WaitAsync, for a handler of the application's that does not heed its cancellation token.
-        using HttpResponseMessage response = await client
-            .SendAsync(request, HttpCompletionOption.ResponseHeadersRead, cancellationToken)
-            .WaitAsync(cancellationToken)
-            .ConfigureAwait(false);
-
+        // A handler of the application's may block its thread, or ignore its cancellation token.
+        using HttpResponseMessage response = await TimeLimit.RunAsync(bound => SendAsync(exchange, bound), cancellationToken).ConfigureAwait(false);
         return response.IsSuccessStatusCode
-            ? Accepted(exchange, response, sentAt)
-            : TokenResponse.Of(await RefusedAsync(endpoint, response, settings, cancellationToken).ConfigureAwait(false));
+            ? await AcceptedAsync(exchange, response, sentAt, cancellationToken).ConfigureAwait(false)
+            : TokenResponse.Of(await RefusedAsync(exchange, response, cancellationToken).ConfigureAwait(false));
+    }
+
+    private async Task<HttpResponseMessage> SendAsync(TokenExchange exchange, CancellationToken cancellationToken)
+    {
+        HttpClient client = factory.CreateClient(clientName);
+        using HttpRequestMessage request = NewRequest(client, exchange);
+        return await client.SendAsync(request, HttpCompletionOption.ResponseHeadersRead, cancellationToken).ConfigureAwait(false);
     }
 
     private static HttpRequestMessage NewRequest(HttpClient client, TokenExchange exchange)
@@ -122,15 +146,13 @@ internal sealed class SparkflyAuthClient(
     /// The answer's lifetime says nothing: its <c>Cache-Control</c> is the web framework's, and its <c>Date</c> an RFC 3339 timestamp, which no
     /// HTTP date parser takes. So the lifetime is ours, from the moment the request was sent.
     /// </remarks>
-    private TokenResponse Accepted(TokenExchange exchange, HttpResponseMessage response, DateTimeOffset sentAt)
+    private async Task<TokenResponse> AcceptedAsync(
+        TokenExchange exchange, HttpResponseMessage response, DateTimeOffset sentAt, CancellationToken cancellationToken)
     {
-        (Uri endpoint, AccountSettings settings) = (exchange.Endpoint, exchange.Settings);
-
         // It is still on the response where a handler of the application's own has answered, in place of the network.
-        IEnumerable<string> found = exchange.Token ??
-            (response.Headers.NonValidated.TryGetValues(HeaderText.Token, out HeaderStringValues header) ? [.. header] : []);
-        string[] values = [.. found.SelectMany(static v => v.Split(',', StringSplitOptions.TrimEntries | StringSplitOptions.RemoveEmptyEntries))];
-
+        exchange.Token ??= response.Headers.NonValidated.TryGetValues(HeaderText.Token, out HeaderStringValues header) ? [.. header] : null;
+        string[] values = [.. TokenExchange.Split(exchange.Token ?? [])];
+        AccountSettings settings = exchange.Settings;
         string? problem = values switch
         {
             [] => "without a token: the header X-Auth-Token is missing or empty. Does the address lead to Sparkfly, and past no proxy that drops headers?",
@@ -141,16 +163,19 @@ internal sealed class SparkflyAuthClient(
             _ => null,
         };
 
-        return problem is null
-            ? TokenResponse.Of(new SparkflyToken(values[0], sentAt, sentAt + settings.UsableLife))
-            : TokenResponse.Of(new AuthFailure($"{AuthMessages.Asked(endpoint)} was answered {AuthMessages.Status(response)} {problem}") { Status = response.StatusCode });
+        if (problem is null)
+        {
+            return TokenResponse.Of(new SparkflyToken(values[0], sentAt, sentAt + settings.UsableLife));
+        }
+
+        string? error = values.Length == 0 ? await ReadErrorAsync(response, cancellationToken).ConfigureAwait(false) : null;
+        return TokenResponse.Of(new AuthFailure(AuthMessages.NoToken(exchange, response, problem, error)) { Status = response.StatusCode });
     }
 
-    private async Task<AuthFailure> RefusedAsync(
-        Uri endpoint, HttpResponseMessage response, AccountSettings settings, CancellationToken cancellationToken)
+    private async Task<AuthFailure> RefusedAsync(TokenExchange exchange, HttpResponseMessage response, CancellationToken cancellationToken)
     {
         string? error = await ReadErrorAsync(response, cancellationToken).ConfigureAwait(false);
-        return new AuthFailure(AuthMessages.Refused(endpoint, response, error, settings))
+        return new AuthFailure(AuthMessages.Refused(exchange, response, error))
         {
             Status = response.StatusCode,
             IsTransient = AuthMessages.IsTransient(response.StatusCode),
@@ -170,13 +195,7 @@ internal sealed class SparkflyAuthClient(
     {
         try
         {
-            Stream body = await response.Content.ReadAsStreamAsync(cancellationToken).WaitAsync(cancellationToken).ConfigureAwait(false);
-            byte[] buffer = new byte[LongestErrorBody];
-            int length = await body.ReadAtLeastAsync(buffer, buffer.Length, throwOnEndOfStream: false, cancellationToken)
-                .AsTask()
-                .WaitAsync(cancellationToken)
-                .ConfigureAwait(false);
-
+            (byte[] buffer, int length) = await TimeLimit.RunAsync(bound => ReadAsync(response.Content, bound), cancellationToken).ConfigureAwait(false);
             using JsonDocument json = JsonDocument.Parse(buffer.AsMemory(0, length));
             return json.RootElement.ValueKind == JsonValueKind.Object &&
                 json.RootElement.TryGetProperty("error", out JsonElement error) && error.ValueKind == JsonValueKind.String
@@ -188,5 +207,12 @@ internal sealed class SparkflyAuthClient(
             // A body may be cut, late, no JSON, no text (half a surrogate pair): the status is told all the same.
             return null;
         }
+    }
+
+    private static async Task<(byte[] Buffer, int Length)> ReadAsync(HttpContent content, CancellationToken cancellationToken)
+    {
+        Stream body = await content.ReadAsStreamAsync(cancellationToken).ConfigureAwait(false);
+        byte[] buffer = new byte[LongestErrorBody];
+        return (buffer, await body.ReadAtLeastAsync(buffer, buffer.Length, throwOnEndOfStream: false, cancellationToken).ConfigureAwait(false));
     }
 }

@@ -7,16 +7,26 @@ namespace Sparkfly.Auth.Handler;
 /// on the message only below them, see <see cref="TokenRequestHandler"/>.
 /// </summary>
 [DebuggerDisplay("{Endpoint}")]
-internal sealed class TokenExchange(Uri endpoint, AccountSettings settings)
+internal sealed class TokenExchange(Uri endpoint, TokenRequest request)
 {
     public static readonly HttpRequestOptionsKey<TokenExchange> OptionsKey = new("Sparkfly.Auth.Handler.TokenExchange");
 
-    public Uri Endpoint => endpoint;
+    // Internal, not public, as a handler may print the message's options: serializers print what is public.
+    internal Uri Endpoint => endpoint;
 
-    public AccountSettings Settings => settings;
+    internal AccountSettings Settings => request.Settings;
 
     /// <summary>The values of <c>X-Auth-Token</c> in the last response; null where it had none.</summary>
     [DebuggerBrowsable(DebuggerBrowsableState.Never)]
     [field: DebuggerBrowsable(DebuggerBrowsableState.Never)]
-    public string[]? Token { get; set; }
+    internal string[]? Token { get; set; }
+
+    /// <summary>Whether a text may be shown: it holds neither a credential nor a token, the one to be replaced and the new one included.</summary>
+    internal bool MayShow(string text) => !SecretText.IsAnyIn(text, [Settings.Identity, Settings.Key, .. Tokens()]);
+
+    /// <summary>Each token that has come, also where one line has several.</summary>
+    public static IEnumerable<string> Split(IEnumerable<string> values) =>
+        values.SelectMany(static v => v.Split(',', StringSplitOptions.TrimEntries | StringSplitOptions.RemoveEmptyEntries));
+
+    private IEnumerable<string> Tokens() => request.Replaced is { } replaced ? Split(Token ?? []).Append(replaced.Value) : Split(Token ?? []);
 }

@@ -66,6 +66,11 @@ internal sealed class PipelineBuilder(HttpMessageHandlerBuilder inner) : HttpMes
             Place(handler);
             AdditionalHandlers.Insert(0, new RequestAccountHandler(handler));
         }
+        else if (Chain(PrimaryHandler).OfType<SharedChainHandler>().FirstOrDefault() is { } place)
+        {
+            // A call of this client from inside a call of a Sparkfly client must not continue with that one's handler.
+            AdditionalHandlers.Insert(0, place.EntranceFor(null));
+        }
 
         return inner.Build();
     }
@@ -89,6 +94,13 @@ internal sealed class PipelineBuilder(HttpMessageHandlerBuilder inner) : HttpMes
     private void Place<T>(T innermost)
         where T : DelegatingHandler, IInnermostHandler
     {
+        if (innermost.InnerHandler is not null)
+        {
+            // As the platform says of other handlers.
+            throw new InvalidOperationException(
+                $"The {typeof(T).Name} of the client '{Name}' is in another pipeline already. Each pipeline needs its own: resolve it from the services each time.");
+        }
+
         if (PrimaryHandler is DelegatingHandler { InnerHandler: not null } chain && SharedChainHandler.In(chain) is { } place)
         {
             innermost.InnerHandler = place.InnerHandler!;

@@ -60,7 +60,7 @@ public static class SparkflyAuthHttpClientBuilderExtensions
 
     private static string Describe(string? client) => client is null ? "ConfigureHttpClientDefaults" : $"The client '{client}'";
 
-    private static string Name(string account) => account.Length == 0 ? "the default account" : $"the account '{account}'";
+    private static string Name(string account) => account.Length == 0 ? "the default account" : $"the account '{AccountName.Shown(account)}'";
 
     /// <summary>That a client has the handler of an account; a client of null is all clients.</summary>
     private sealed record ClientRegistration(string? Client, string Account);

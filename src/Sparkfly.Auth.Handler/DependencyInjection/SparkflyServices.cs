@@ -12,6 +12,10 @@ namespace Sparkfly.Auth.Handler;
 /// <summary>The package's own services, and how they are put together.</summary>
 internal static class SparkflyServices
 {
+    private const string NoDistributedCache =
+        "UseDistributedCache needs an IDistributedCache, and none is registered: call services.AddStackExchangeRedisCache(…), say, or register one " +
+        $"with the key \"{SparkflyAuthBuilder.DistributedCacheKey}\".";
+
     /// <summary>Adds what accounts and clients both need, in any order of registration.</summary>
     public static AccountRegistrations AddCore(IServiceCollection services)
     {
@@ -77,7 +81,7 @@ internal static class SparkflyServices
     {
         if (AddCore(services).Shared.Add(registration))
         {
-            services.TryAddSingleton(static provider => new BoundedCache(DistributedCache(provider), Time(provider)));
+            services.TryAddSingleton(static provider => new BoundedCache(DistributedCacheFactory(provider), Time(provider)));
             StartupChecks.AddCacheCheck(services, registration);
             AddWarmUpService(services);
         }
@@ -161,12 +165,24 @@ internal static class SparkflyServices
         return new SparkflyTokenProvider(name, settings, provider.GetRequiredService<TokenStates>(), source, time, logger);
     }
 
-    private static IDistributedCache DistributedCache(IServiceProvider provider) =>
-        provider.GetKeyedService<IDistributedCache>(SparkflyAuthBuilder.DistributedCacheKey) ??
-        provider.GetService<IDistributedCache>() ??
-        throw new OptionsValidationException("", typeof(SparkflyAuthOptions), [
-            "UseDistributedCache needs an IDistributedCache, and none is registered: call services.AddStackExchangeRedisCache(…), say, or register one " +
-            $"with the key \"{SparkflyAuthBuilder.DistributedCacheKey}\"."]);
+    /// <summary>Makes the cache when it is used, since that may fail or take long. Only whether one is registered is found out now.</summary>
+    private static Func<IDistributedCache> DistributedCacheFactory(IServiceProvider provider)
+    {
+        // A container without keyed services has no keyed cache, and throws where it is asked for one.
+        bool isKeyed =
+            provider.GetService<IServiceProviderIsKeyedService>()?.IsKeyedService(typeof(IDistributedCache), SparkflyAuthBuilder.DistributedCacheKey) == true;
+
+        // A container that cannot tell is believed to have one.
+        if (!isKeyed && provider.GetService<IServiceProviderIsService>()?.IsService(typeof(IDistributedCache)) == false)
+        {
+            throw new OptionsValidationException("", typeof(SparkflyAuthOptions), [NoDistributedCache]);
+        }
+
+        return () =>
+            (isKeyed ? provider.GetKeyedService<IDistributedCache>(SparkflyAuthBuilder.DistributedCacheKey) : null) ??
+            provider.GetService<IDistributedCache>() ??
+            throw new InvalidOperationException(NoDistributedCache);
+    }
 
     private static TimeProvider Time(IServiceProvider provider) => provider.GetService<TimeProvider>() ?? TimeProvider.System;
 

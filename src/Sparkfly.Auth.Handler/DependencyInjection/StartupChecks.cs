@@ -12,7 +12,7 @@ internal static class StartupChecks
     public static void AddOptionsCheck(IServiceCollection services, string account) =>
         Add(services, $"account {account}", provider => provider.GetRequiredService<SparkflyAccounts>().GetRegistered(account));
 
-    /// <summary>There is a distributed cache.</summary>
+    /// <summary>A distributed cache is registered. It is not made: that may fail or take long, which must not stop the host.</summary>
     public static void AddCacheCheck(IServiceCollection services, string registration) =>
         Add(services, $"fleet {registration}", static provider => provider.GetRequiredService<BoundedCache>());
 

@@ -8,7 +8,7 @@ internal static partial class Log
 {
     public const string Category = "Sparkfly.Auth.Handler";
 
-    [LoggerMessage(1, LogLevel.Information, "Obtained a token for Sparkfly account '{Account}'; it is used until {ExpiresAt:u}.")]
+    [LoggerMessage(1, LogLevel.Information, "Obtained a token for Sparkfly account '{Account}' with a POST; it is used until {ExpiresAt:u}.")]
     public static partial void TokenObtained(ILogger logger, string account, DateTimeOffset expiresAt);
 
     [LoggerMessage(2, LogLevel.Error, "No token for Sparkfly account '{Account}': {Reason} Failures in a row: {Failures}. Next token request from {RetryAt:u} on.")]
@@ -55,4 +55,25 @@ internal static partial class Log
 
     [LoggerMessage(40, LogLevel.Warning, "The host starts without a token for Sparkfly account '{Account}'; the first request needs one. {Reason}")]
     public static partial void WarmUpFailed(ILogger logger, string account, string reason);
+
+    [LoggerMessage(50, LogLevel.Information, "Took the token of Sparkfly account '{Account}' from the {Cache}, without a POST; it is used until {ExpiresAt:u}.")]
+    public static partial void TokenTakenFromCache(ILogger logger, string account, string cache, DateTimeOffset expiresAt);
+
+    [LoggerMessage(51, LogLevel.Warning, "What this instance wrote to the distributed cache for Sparkfly account '{Account}' cannot be read back, so instances cannot agree on who asks. The cache is left alone for a while; this instance asks for its own token meanwhile.")]
+    public static partial void SharedCacheUnreliable(ILogger logger, string account);
+
+    [LoggerMessage(52, LogLevel.Warning, "Another instance has been asking for a token of Sparkfly account '{Account}' for {Waited}, and there is none yet; this instance asks for its own.")]
+    public static partial void WaitForInstanceEnded(ILogger logger, string account, TimeSpan waited);
+
+    [LoggerMessage(53, LogLevel.Warning, "The token of Sparkfly account '{Account}' has {Length} characters, too many to be shared through the distributed cache; each instance asks for its own. This is logged once.")]
+    public static partial void TokenTooLongToShare(ILogger logger, string account, int length);
+
+    [LoggerMessage(54, LogLevel.Information, "The start of the host waits for the distributed cache of Sparkfly's tokens, for {Limit} at most.")]
+    public static partial void WaitingForCache(ILogger logger, TimeSpan limit);
+
+    [LoggerMessage(55, LogLevel.Information, "The distributed cache of Sparkfly's tokens was connected after {Waited}.")]
+    public static partial void CacheConnected(ILogger logger, TimeSpan waited);
+
+    [LoggerMessage(56, LogLevel.Warning, "The distributed cache of Sparkfly's tokens was not connected when the host started, and is left alone for a while after {Waited}; this instance asks for its own tokens meanwhile.")]
+    public static partial void CacheNotConnected(ILogger logger, TimeSpan waited, Exception exception);
 }

@@ -3,72 +3,68 @@ using Microsoft.Extensions.Caching.Distributed;
 namespace Sparkfly.Auth.Handler;
 
 /// <summary>
-/// A distributed cache that answers in time or not at all, and that is left alone for a while after it has failed, so that each cold call of a
-/// bad hour does not wait for it again. Thread-safe.
+/// The application's <see cref="IDistributedCache"/>, with a bound on each operation. It is made at its first use, within that bound: making it may
+/// fail, or take long, like any other operation. Thread-safe.
 /// </summary>
-internal sealed class BoundedCache(IDistributedCache cache, TimeProvider time)
+internal sealed class BoundedCache(Func<IDistributedCache> factory, TimeProvider time) : ISharedCache
 {
+    /// <summary>How long the start of the host waits for a connection. Instances that start together on few cores take seconds for theirs.</summary>
+    public static readonly TimeSpan ConnectionAtStart = TimeSpan.FromSeconds(15);
+
     // A cold process on a busy machine was seen to take four seconds for its first connection.
     private static readonly TimeSpan s_firstConnection = TimeSpan.FromSeconds(5);
-    private static readonly TimeSpan s_connectionAtStart = TimeSpan.FromSeconds(15);
-    private static readonly TimeSpan s_memoryOfFailure = TimeSpan.FromSeconds(30);
 
     // The only way to make an IDistributedCache connect, and to have the code behind it compiled, is to use it.
     private const string ConnectingKey = "sparkfly-auth:connect";
 
-    private volatile bool _isConnected;
-    private volatile Failure? _failure;
+    private readonly Lock _lock = new();
+    private readonly CircuitBreaker _connection = new(time);
 
-    /// <summary>Whether it has failed lately.</summary>
-    public bool IsOpen => _failure is { } failure && time.GetElapsedTime(failure.At) < s_memoryOfFailure;
+    // Mutable, guarded by the lock.
+    private Task<IDistributedCache>? _making;
+
+    // Whether the time for a first connection is spent, with or without success: a connection goes on being made when nobody waits for it.
+    private volatile bool _isConnectionTried;
+
+    /// <inheritdoc/>
+    public bool IsOpen => _connection.IsOpen;
 
     /// <summary>
-    /// Has it connected ahead of its first use, while the host starts: instances that start together on few cores take longer for theirs than a
-    /// token request may wait. So that each operation has been made once, a byte is written and removed again. Waited for with a bound; whoever
-    /// needs the cache is told of a failure, so this says nothing of it.
+    /// Connects while the host starts, because a first connection can take longer than a token request may wait. Each operation is made once: a byte
+    /// is read, written and removed. After a failure the cache is left alone for a while.
     /// </summary>
     public async Task ConnectAsync(CancellationToken cancellationToken)
     {
         try
         {
-            await RunAsync(UseAsync, s_connectionAtStart, cancellationToken).ConfigureAwait(false);
+            await RunAsync(UseAsync, ConnectionAtStart, cancellationToken).ConfigureAwait(false);
         }
-        catch (Exception) when (!cancellationToken.IsCancellationRequested)
+        catch (Exception)
         {
-            // See above.
+            _connection.Trip();
+            throw;
         }
     }
 
-    /// <summary>Leaves it alone from now on, for a while.</summary>
-    public void Trip() => _failure = new Failure(time.GetTimestamp());
+    /// <inheritdoc/>
+    public async Task<byte[]?> GetAsync(string key, TimeSpan timeout, CancellationToken cancellationToken) =>
+        await BoundAsync((cache, bound) => cache.GetAsync(key, bound), timeout, cancellationToken).ConfigureAwait(false) is { Length: > 0 } entry ? entry : null;
 
-    /// <exception cref="TimeoutException">It has not answered in time.</exception>
-    public Task<byte[]?> GetAsync(string key, TimeSpan timeout, CancellationToken cancellationToken) =>
-        BoundAsync(bound => cache.GetAsync(key, bound), timeout, cancellationToken);
-
-    /// <exception cref="TimeoutException">It has not answered in time.</exception>
+    /// <inheritdoc/>
     public Task SetAsync(string key, byte[] value, TimeSpan lifetime, TimeSpan timeout, CancellationToken cancellationToken)
     {
         var options = new DistributedCacheEntryOptions { AbsoluteExpirationRelativeToNow = lifetime };
-        return BoundAsync(bound => WithoutResultAsync(cache.SetAsync(key, value, options, bound)), timeout, cancellationToken);
+        return BoundAsync(
+            async (cache, bound) =>
+            {
+                await cache.SetAsync(key, value, options, bound).ConfigureAwait(false);
+                return true;
+            },
+            timeout,
+            cancellationToken);
     }
 
-    /// <exception cref="TimeoutException">It has not answered in time.</exception>
-    public Task RemoveAsync(string key, TimeSpan timeout, CancellationToken cancellationToken) =>
-        BoundAsync(bound => WithoutResultAsync(cache.RemoveAsync(key, bound)), timeout, cancellationToken);
-
-    private Task<TResult> BoundAsync<TResult>(Func<CancellationToken, Task<TResult>> operation, TimeSpan timeout, CancellationToken cancellationToken) =>
-        RunAsync(operation, _isConnected || timeout > s_firstConnection ? timeout : s_firstConnection, cancellationToken);
-
-    private async Task<TResult> RunAsync<TResult>(Func<CancellationToken, Task<TResult>> operation, TimeSpan limit, CancellationToken cancellationToken)
-    {
-        TResult result = await TimeLimit.RunAsync($"The distributed cache did not answer within {limit:c}.", operation, limit, time, cancellationToken)
-            .ConfigureAwait(false);
-        _isConnected = true;
-        return result;
-    }
-
-    private async Task<bool> UseAsync(CancellationToken cancellationToken)
+    private static async Task<bool> UseAsync(IDistributedCache cache, CancellationToken cancellationToken)
     {
         await cache.GetAsync(ConnectingKey, cancellationToken).ConfigureAwait(false);
         var options = new DistributedCacheEntryOptions { AbsoluteExpirationRelativeToNow = TimeSpan.FromMinutes(1) };
@@ -77,11 +73,34 @@ internal sealed class BoundedCache(IDistributedCache cache, TimeProvider time)
         return true;
     }
 
-    private static async Task<bool> WithoutResultAsync(Task operation)
+    private Task<TResult> BoundAsync<TResult>(
+        Func<IDistributedCache, CancellationToken, Task<TResult>> operation, TimeSpan timeout, CancellationToken cancellationToken) =>
+        RunAsync(operation, _isConnectionTried || timeout > s_firstConnection ? timeout : s_firstConnection, cancellationToken);
+
+    private async Task<TResult> RunAsync<TResult>(
+        Func<IDistributedCache, CancellationToken, Task<TResult>> operation, TimeSpan limit, CancellationToken cancellationToken)
     {
-        await operation.ConfigureAwait(false);
-        return true;
+        try
+        {
+            return await TimeLimit.RunAsync(
+                $"The distributed cache did not answer within {limit:c}.",
+                async bound => await operation(await MakeAsync().ConfigureAwait(false), bound).ConfigureAwait(false),
+                limit,
+                time,
+                cancellationToken).ConfigureAwait(false);
+        }
+        finally
+        {
+            _isConnectionTried = true;
+        }
     }
 
-    private sealed record Failure(long At);
+    // One at a time, so that a factory which never returns holds one thread and not one for each operation.
+    private Task<IDistributedCache> MakeAsync()
+    {
+        lock (_lock)
+        {
+            return _making is { IsFaulted: false, IsCanceled: false } making ? making : _making = Task.Run(factory);
+        }
+    }
 }

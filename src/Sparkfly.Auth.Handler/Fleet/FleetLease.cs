@@ -1,56 +1,79 @@
-using System.Security.Cryptography;
-
 namespace Sparkfly.Auth.Handler;
+
+/// <summary>Who is to ask for the fleet's token.</summary>
+internal enum LeaseStanding
+{
+    /// <summary>This instance: its lease is in the cache.</summary>
+    Own,
+
+    /// <summary>Another instance, whose lease is in the cache.</summary>
+    Foreign,
+
+    /// <summary>Nobody holds it any more: another instance has released it meanwhile.</summary>
+    Free,
+
+    /// <summary>Nobody can tell: this instance's lease was written, and is not in the cache.</summary>
+    Lost,
+}
 
 /// <summary>
 /// Settles which instance asks Sparkfly, as far as that can be done with an <see cref="Microsoft.Extensions.Caching.Distributed.IDistributedCache"/>,
-/// which has no compare-and-swap: everyone who finds no claim writes one, waits until all have written, and reads it back. The last writer's is
-/// there. Thread-safe.
+/// which has no compare-and-swap: every instance that finds no lease writes one, waits until all have written, and reads it back. The last writer's
+/// is there. Thread-safe.
 /// </summary>
-/// <remarks>The race can be lost, and then two ask. Nothing rests on there being one: every token is good by itself.</remarks>
-internal sealed class FleetLease(BoundedCache cache, string key, TimeSpan timeout, TimeProvider time)
+/// <remarks>
+/// The race can be lost, and then two instances ask. Nothing depends on there being one: every token is good by itself. What is not an authentic
+/// lease counts for nothing, so that nobody without the account's key can make an instance wait.
+/// </remarks>
+internal sealed class FleetLease(ISharedCache cache, SharedTokenCipher cipher, Guid instance, TimeSpan timeout, TimeProvider time)
 {
     // All who start at one moment have written by then.
     private static readonly TimeSpan s_settling = TimeSpan.FromMilliseconds(250);
 
-    // A claim outlives its instance by at most so much, and is written again three times as often.
+    // A lease outlives its instance by at most so much, and is written again three times as often.
     private static readonly TimeSpan s_lifetime = TimeSpan.FromSeconds(6);
 
-    private readonly byte[] _lease = RandomNumberGenerator.GetBytes(16);
-
-    /// <summary>Whether it is for this instance to ask. False at once where another's claim is there.</summary>
-    public async Task<bool> TryTakeAsync(CancellationToken cancellationToken)
+    /// <summary>Takes the lease unless another instance has it.</summary>
+    public async Task<LeaseStanding> TakeAsync(CancellationToken cancellationToken)
     {
-        if (await cache.GetAsync(key, timeout, cancellationToken).ConfigureAwait(false) is not null)
+        if (await LookAsync(cancellationToken).ConfigureAwait(false) == LeaseStanding.Foreign)
         {
-            return false;
+            return LeaseStanding.Foreign;
         }
 
-        await WriteAsync(cancellationToken).ConfigureAwait(false);
+        await WriteAsync(time.GetUtcNow(), cancellationToken).ConfigureAwait(false);
         await Task.Delay(s_settling, time, cancellationToken).ConfigureAwait(false);
-        return await IsOursAsync(cancellationToken).ConfigureAwait(false);
+        return await LookAsync(cancellationToken).ConfigureAwait(false);
     }
 
-    /// <summary>Holds it until the work is done; a cache that fails meanwhile lets it go.</summary>
+    /// <summary>Keeps the lease until the work is done. Throws where the cache fails meanwhile; the work goes on.</summary>
     public async Task KeepDuringAsync(Task work, CancellationToken cancellationToken)
     {
         while (await Task.WhenAny(work, Task.Delay(s_lifetime / 3, time, cancellationToken)).ConfigureAwait(false) != work)
         {
-            await WriteAsync(cancellationToken).ConfigureAwait(false);
+            cancellationToken.ThrowIfCancellationRequested();
+            await WriteAsync(time.GetUtcNow(), cancellationToken).ConfigureAwait(false);
         }
     }
 
-    /// <summary>Lets the next one ask, where this one's work has come to nothing; who waits has its token otherwise.</summary>
-    public async Task ReleaseAsync(CancellationToken cancellationToken)
+    /// <summary>
+    /// Lets the next instance ask. The lease is overwritten rather than removed: an instance that wrote its own at this moment then reads that this one
+    /// is done, and not that its lease was lost.
+    /// </summary>
+    public Task ReleaseAsync(CancellationToken cancellationToken) => WriteAsync(DateTimeOffset.MinValue, cancellationToken);
+
+    private async Task<LeaseStanding> LookAsync(CancellationToken cancellationToken)
     {
-        if (await IsOursAsync(cancellationToken).ConfigureAwait(false))
-        {
-            await cache.RemoveAsync(key, timeout, cancellationToken).ConfigureAwait(false);
-        }
+        byte[]? entry = await cache.GetAsync(cipher.LeaseKey, timeout, cancellationToken).ConfigureAwait(false);
+        return entry is null || cipher.DecryptLease(entry) is not { } lease ? LeaseStanding.Lost
+            : !IsRecent(lease) ? LeaseStanding.Free
+            : lease.Instance == instance ? LeaseStanding.Own
+            : LeaseStanding.Foreign;
     }
 
-    private async Task<bool> IsOursAsync(CancellationToken cancellationToken) =>
-        (await cache.GetAsync(key, timeout, cancellationToken).ConfigureAwait(false)).AsSpan().SequenceEqual(_lease);
+    // A cache may keep a lease for longer than it was told to, and somebody may put an old one back.
+    private bool IsRecent(SharedLease lease) => (time.GetUtcNow() - lease.WrittenAt).Duration() <= s_lifetime + FleetTokenSource.ClockSkew;
 
-    private Task WriteAsync(CancellationToken cancellationToken) => cache.SetAsync(key, _lease, s_lifetime, timeout, cancellationToken);
+    private Task WriteAsync(DateTimeOffset writtenAt, CancellationToken cancellationToken) =>
+        cache.SetAsync(cipher.LeaseKey, cipher.EncryptLease(new SharedLease(instance, writtenAt)), s_lifetime, timeout, cancellationToken);
 }

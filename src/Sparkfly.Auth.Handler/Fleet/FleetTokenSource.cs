@@ -3,33 +3,42 @@ using Microsoft.Extensions.Logging;
 namespace Sparkfly.Auth.Handler;
 
 /// <summary>
-/// Lets the instances of an application share one token: whoever needs one looks into the distributed cache first; of those who find none, one
-/// asks Sparkfly, and the others wait for what it writes. Off the path of every request that has a token. Thread-safe.
+/// Lets the instances of an application share one token: who needs one looks into the distributed cache first; of those who find none, one asks
+/// Sparkfly, and the others wait for what it writes. Off the path of every request that has a token. Thread-safe.
 /// </summary>
-internal sealed class FleetTokenSource(string account, BoundedCache cache, ITokenSource inner, TimeProvider time, ILogger logger) : ITokenSource
+internal sealed class FleetTokenSource(string account, ISharedCache cache, ITokenSource inner, TimeProvider time, ILogger logger) : ITokenSource
 {
     /// <summary>
     /// How far the clocks of two instances may be apart. A token ends so much earlier for an instance that has it from another, so that it is not
     /// used past its end where that other's clock is ahead by as much, or this one's behind.
     /// </summary>
-    private static readonly TimeSpan s_clockSkew = TimeSpan.FromMinutes(2);
+    public static readonly TimeSpan ClockSkew = TimeSpan.FromMinutes(2);
 
     private static readonly TimeSpan s_poll = TimeSpan.FromMilliseconds(200);
 
+    // For other instances, in all.
+    private static readonly TimeSpan s_longestWait = TimeSpan.FromSeconds(10);
+
+    private readonly Guid _instance = Guid.NewGuid();
+    private readonly CircuitBreaker _breaker = new(time);
+
     private volatile SharedTokenCipher? _cipher;
+    private volatile bool _hasWarnedOfLength;
+
+    // The forced renewal of another instance for which 401s were passed on last, in ticks.
+    private long _passedOnFor;
 
     /// <inheritdoc/>
     public async Task<TokenResponse> ObtainAsync(TokenRequest request, CancellationToken cancellationToken)
     {
         // Once: a token that is there already is not asked for again where the cache fails then.
-        Task<TokenResponse>? settled = null;
-        Task<TokenResponse> SettleOnce(TokenResponse? shared) =>
-            settled ??= shared is null ? inner.ObtainAsync(request, cancellationToken) : Task.FromResult(shared);
+        Task<TokenResponse>? asking = null;
+        Task<TokenResponse> AskOnce() => asking ??= inner.ObtainAsync(request, cancellationToken);
         try
         {
-            if (!cache.IsOpen)
+            if (!cache.IsOpen && !_breaker.IsOpen)
             {
-                return await FromFleetAsync(request, SettleOnce, cancellationToken).ConfigureAwait(false);
+                return await FromFleetAsync(request, AskOnce, cancellationToken).ConfigureAwait(false);
             }
         }
         catch (Exception) when (cancellationToken.IsCancellationRequested)
@@ -39,55 +48,76 @@ internal sealed class FleetTokenSource(string account, BoundedCache cache, IToke
         catch (Exception exception)
         {
             // The application's cache failed; the token comes without it.
-            cache.Trip();
-            Log.SharedCacheFailed(logger, account, exception);
+            if (!_breaker.IsOpen)
+            {
+                _breaker.Trip();
+                Log.SharedCacheFailed(logger, AccountName.Shown(account), exception);
+            }
         }
 
-        return await SettleOnce(null).ConfigureAwait(false);
+        return await AskOnce().ConfigureAwait(false);
     }
 
-    private async Task<TokenResponse> FromFleetAsync(TokenRequest request, Func<TokenResponse?, Task<TokenResponse>> settle, CancellationToken cancellationToken)
+    private async Task<TokenResponse> FromFleetAsync(TokenRequest request, Func<Task<TokenResponse>> askOnce, CancellationToken cancellationToken)
     {
         SharedTokenCipher cipher = CipherFor(request.Settings);
-        var lease = new FleetLease(cache, cipher.LeaseKey, request.Settings.DistributedCacheTimeout, time);
+        var lease = new FleetLease(cache, cipher, _instance, request.Settings.DistributedCacheTimeout, time);
+        TimeSpan longest = request.Settings.AuthTimeout < s_longestWait ? request.Settings.AuthTimeout : s_longestWait;
         long start = time.GetTimestamp();
-        while (time.GetElapsedTime(start) < request.Settings.AuthTimeout)
+        LeaseStanding standing;
+        do
         {
             if (Accept(await ReadAsync(cipher, request, warns: false, cancellationToken).ConfigureAwait(false), request) is { } shared)
             {
                 return shared;
             }
 
-            if (await lease.TryTakeAsync(cancellationToken).ConfigureAwait(false))
+            standing = await lease.TakeAsync(cancellationToken).ConfigureAwait(false);
+            if (standing is LeaseStanding.Own or LeaseStanding.Lost)
             {
                 break;
             }
 
             await Task.Delay(s_poll, time, cancellationToken).ConfigureAwait(false);
         }
+        while (time.GetElapsedTime(start) < longest);
 
-        // Also where another instance has the claim and takes too long.
-        return await AskForFleetAsync(request, settle, cipher, lease, cancellationToken).ConfigureAwait(false);
-    }
-
-    private async Task<TokenResponse> AskForFleetAsync(
-        TokenRequest request, Func<TokenResponse?, Task<TokenResponse>> settle, SharedTokenCipher cipher, FleetLease lease, CancellationToken cancellationToken)
-    {
         // Once more: an instance that was quicker may be done. The warning is for who replaces the entry: not one from each that waits, at every look.
         SharedToken? before = await ReadAsync(cipher, request, warns: true, cancellationToken).ConfigureAwait(false);
-        Task<TokenResponse> settling = settle(Accept(before, request));
-        await lease.KeepDuringAsync(settling, cancellationToken).ConfigureAwait(false);
-        TokenResponse response = await settling.ConfigureAwait(false);
-        if (response.Token is { IsShared: false } token)
+        if (Accept(before, request) is { } meanwhile)
         {
-            byte[] entry = cipher.Encrypt(new SharedToken(token.Value, token.ObtainedAt, request.IsForced ? time.GetUtcNow() : before?.ForcedAt));
-            AccountSettings settings = request.Settings;
-            await cache.SetAsync(cipher.CacheKey, entry, settings.UsableLife, settings.DistributedCacheTimeout, cancellationToken).ConfigureAwait(false);
+            await ReleaseAsync(lease, standing, cancellationToken).ConfigureAwait(false);
+            return meanwhile;
         }
 
-        await lease.ReleaseAsync(cancellationToken).ConfigureAwait(false);
+        if (standing == LeaseStanding.Lost)
+        {
+            _breaker.Trip();
+            Log.SharedCacheUnreliable(logger, AccountName.Shown(account));
+        }
+        else if (standing != LeaseStanding.Own)
+        {
+            Log.WaitForInstanceEnded(logger, AccountName.Shown(account), time.GetElapsedTime(start));
+        }
+
+        Task<TokenResponse> asking = askOnce();
+        if (standing == LeaseStanding.Own)
+        {
+            await lease.KeepDuringAsync(asking, cancellationToken).ConfigureAwait(false);
+        }
+
+        TokenResponse response = await asking.ConfigureAwait(false);
+        if (response.Token is { } token)
+        {
+            await WriteAsync(cipher, request, token, before, cancellationToken).ConfigureAwait(false);
+        }
+
+        await ReleaseAsync(lease, standing, cancellationToken).ConfigureAwait(false);
         return response;
     }
+
+    private static Task ReleaseAsync(FleetLease lease, LeaseStanding standing, CancellationToken cancellationToken) =>
+        standing == LeaseStanding.Own ? lease.ReleaseAsync(cancellationToken) : Task.CompletedTask;
 
     private async Task<SharedToken?> ReadAsync(SharedTokenCipher cipher, TokenRequest request, bool warns, CancellationToken cancellationToken)
     {
@@ -95,10 +125,29 @@ internal sealed class FleetTokenSource(string account, BoundedCache cache, IToke
         SharedToken? shared = entry is null ? null : cipher.Decrypt(entry);
         if (warns && entry is not null && shared is null)
         {
-            Log.SharedEntryIgnored(logger, account);
+            Log.SharedEntryIgnored(logger, AccountName.Shown(account));
         }
 
         return shared;
+    }
+
+    private async Task WriteAsync(
+        SharedTokenCipher cipher, TokenRequest request, SparkflyToken token, SharedToken? before, CancellationToken cancellationToken)
+    {
+        if (!SharedTokenCipher.Fits(token.Value))
+        {
+            if (!_hasWarnedOfLength)
+            {
+                _hasWarnedOfLength = true;
+                Log.TokenTooLongToShare(logger, AccountName.Shown(account), token.Value.Length);
+            }
+
+            return;
+        }
+
+        AccountSettings settings = request.Settings;
+        byte[] entry = cipher.Encrypt(new SharedToken(token.Value, token.ObtainedAt, request.IsForced ? time.GetUtcNow() : before?.ForcedAt));
+        await cache.SetAsync(cipher.CacheKey, entry, settings.UsableLife, settings.DistributedCacheTimeout, cancellationToken).ConfigureAwait(false);
     }
 
     /// <summary>What the fleet's token means for this request; null where it is of no use.</summary>
@@ -111,14 +160,14 @@ internal sealed class FleetTokenSource(string account, BoundedCache cache, IToke
 
         AccountSettings settings = request.Settings;
         DateTimeOffset now = time.GetUtcNow();
-        if (shared.ObtainedAt - now > s_clockSkew)
+        if (shared.ObtainedAt - now > ClockSkew)
         {
-            // Of an instance whose clock is further ahead than that: when the token ends is anyone's guess.
+            // The other instance's clock is further ahead than that, so nobody can tell when its token ends.
             return null;
         }
 
         DateTimeOffset obtainedAt = shared.ObtainedAt < now ? shared.ObtainedAt : now;
-        var token = new SparkflyToken(shared.Value, obtainedAt, obtainedAt + settings.UsableLife - s_clockSkew) { IsShared = true };
+        var token = new SparkflyToken(shared.Value, obtainedAt, obtainedAt + settings.UsableLife - ClockSkew) { IsShared = true };
         if (now >= settings.DueAt(token, jitter: 0))
         {
             return null;
@@ -128,15 +177,31 @@ internal sealed class FleetTokenSource(string account, BoundedCache cache, IToke
         if (!isRejected)
         {
             // An older one was left behind by an instance that has not heard of the newer. One value may be handed out twice, and is then newer.
-            return request.Replaced is null || shared.ObtainedAt > request.Replaced.ObtainedAt ? TokenResponse.Of(token) : null;
+            return request.Replaced is null || shared.ObtainedAt > request.Replaced.ObtainedAt ? TokenResponse.FromCache(token, "distributed cache") : null;
         }
 
-        // Rejected, and the fleet's current one: renewed, unless the fleet was forced to do that only just now, or a little in the future: then an
-        // instance whose clock is ahead was, and as that one sees to it every interval, the others need not.
-        bool isTooSoon = shared.ForcedAt is { } forcedAt &&
-            now - forcedAt < settings.UnauthorizedRefreshInterval &&
-            forcedAt - now <= s_clockSkew;
-        return isTooSoon ? TokenResponse.Unchanged(token) : null;
+        return TimeSinceForced(shared, settings.UnauthorizedRefreshInterval, now) is { } sinceForced ? TokenResponse.Unchanged(token, sinceForced) : null;
+    }
+
+    /// <summary>How long ago the fleet was forced to renew, if that was within the interval and holds this instance back; else null.</summary>
+    /// <remarks>
+    /// Where the other instance's clock is ahead, "just now" on it may stay in the future here for minutes. So each forced renewal holds an instance
+    /// back for one interval of its own at most: the account's state counts it, and asks again only when it is over.
+    /// </remarks>
+    private TimeSpan? TimeSinceForced(SharedToken shared, TimeSpan interval, DateTimeOffset now)
+    {
+        if (shared.ForcedAt is not { } forcedAt || interval == TimeSpan.Zero)
+        {
+            return null;
+        }
+
+        TimeSpan since = now - forcedAt;
+        if (since >= interval || since < -ClockSkew || Interlocked.Exchange(ref _passedOnFor, forcedAt.UtcTicks) == forcedAt.UtcTicks)
+        {
+            return null;
+        }
+
+        return since > TimeSpan.Zero ? since : TimeSpan.Zero;
     }
 
     private SharedTokenCipher CipherFor(AccountSettings settings) =>

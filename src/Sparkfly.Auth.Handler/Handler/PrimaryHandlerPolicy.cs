@@ -6,12 +6,17 @@ namespace Sparkfly.Auth.Handler;
 internal sealed class PrimaryHandlerPolicy
 {
     private volatile bool _isRefused;
+    private volatile CookieContainer? _cookies;
 
     /// <summary>How many redirects it followed; zero for none.</summary>
     public int MaxRedirections { get; init; }
 
     /// <summary>Where it kept cookies; null where it kept none, or still keeps them itself.</summary>
-    public CookieContainer? Cookies { get; init; }
+    public CookieContainer? Cookies
+    {
+        get => _cookies;
+        init => _cookies = value;
+    }
 
     /// <summary>
     /// Whether it authenticates as the user of the process. That cannot be limited to the first hop: the platform recognises the credentials
@@ -32,4 +37,7 @@ internal sealed class PrimaryHandlerPolicy
     public bool IsRefused => _isRefused;
 
     public void Refuse() => _isRefused = true;
+
+    /// <summary>The cookies have been turned off after all: a client of the API that shares the handler goes on with its container.</summary>
+    public void TakeOver(CookieContainer cookies) => _cookies = cookies;
 }

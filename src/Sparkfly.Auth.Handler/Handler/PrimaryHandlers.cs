@@ -56,12 +56,21 @@ internal sealed class PrimaryHandlers(ILogger logger)
         HttpMessageHandler primary = Innermost(above);
         try
         {
-            _ = primary switch
+            // Under the lock, since a client of the API that shares the handler may be asking for its policy.
+            lock (primary)
             {
-                SocketsHttpHandler { UseCookies: true } sockets => sockets.UseCookies = false,
-                HttpClientHandler { UseCookies: true } client => client.UseCookies = false,
-                _ => false,
-            };
+                switch (primary)
+                {
+                    case SocketsHttpHandler { UseCookies: true } sockets:
+                        sockets.UseCookies = false;
+                        policy.TakeOver(sockets.CookieContainer);
+                        break;
+                    case HttpClientHandler { UseCookies: true } client:
+                        client.UseCookies = false;
+                        policy.TakeOver(client.CookieContainer);
+                        break;
+                }
+            }
         }
         catch (InvalidOperationException exception)
         {

@@ -13,12 +13,17 @@ namespace Sparkfly.Auth.Handler;
 /// </remarks>
 internal sealed class ReplayableBody
 {
+    // What _reading says.
+    private const int NotBegun = 0;
+    private const int Begun = 1;
+    private const int Barred = 2;
+
     private readonly HttpContent _original;
     private readonly long _limit;
 
     // Set once, when the whole body was sent: the platform may read it twice at one time.
     private volatile MemoryStream? _kept;
-    private volatile bool _isRead;
+    private int _reading;
     private volatile bool _isFinal;
 
     private ReplayableBody(HttpContent original, long limit)
@@ -41,8 +46,25 @@ internal sealed class ReplayableBody
         return original is StreamContent or MultipartContent or ByteArrayContent or ReadOnlyMemoryContent ? new OneWayContent(body) : new DuplexContent(body);
     }
 
-    /// <summary>Whether a message's content, which may have been sent, can be sent again.</summary>
-    public static bool CanBeSentAgain(HttpContent? content) => In(content) is { } body ? !body._isRead || body._kept is not null : !IsOneWay(content);
+    /// <summary>Whether a content, which may have been sent, can be sent again.</summary>
+    public static bool CanBeSentAgain(HttpContent? content) =>
+        In(content) is { } body ? body._kept is not null || Volatile.Read(ref body._reading) == NotBegun : !IsOneWay(content);
+
+    /// <summary>
+    /// Makes a message's content ready to be sent again. A send that has ended, and has not begun to read the content, can begin no more: the timer of
+    /// <c>Expect: 100-continue</c> may run out in the moment in which the response comes.
+    /// </summary>
+    /// <returns>Whether the content, which may have been sent, can be sent again.</returns>
+    public static bool TryReset(HttpRequestMessage request)
+    {
+        if (In(request.Content) is not { } body || Interlocked.CompareExchange(ref body._reading, Barred, NotBegun) != NotBegun)
+        {
+            return CanBeSentAgain(request.Content);
+        }
+
+        request.Content = Of(body._original, body._limit);
+        return true;
+    }
 
     /// <summary>Gives the message the caller's content back.</summary>
     public static void Restore(HttpRequestMessage request)
@@ -87,6 +109,14 @@ internal sealed class ReplayableBody
         _ => null,
     };
 
+    private void Begin()
+    {
+        if (Interlocked.CompareExchange(ref _reading, Begun, NotBegun) == Barred)
+        {
+            throw new InvalidOperationException("The send that this body was for has ended, and the message is being sent again.");
+        }
+    }
+
     private void CopyHeadersTo(HttpContentHeaders headers)
     {
         // Asked for first: only then is a length that can be computed among the headers.
@@ -99,7 +129,7 @@ internal sealed class ReplayableBody
 
     private async Task WriteAsync(Stream stream, TransportContext? context, CancellationToken cancellationToken)
     {
-        _isRead = true;
+        Begin();
         if (_kept is { } kept)
         {
             await stream.WriteAsync(Bytes(kept), cancellationToken).ConfigureAwait(false);
@@ -119,7 +149,7 @@ internal sealed class ReplayableBody
 
     private void Write(Stream stream, TransportContext? context, CancellationToken cancellationToken)
     {
-        _isRead = true;
+        Begin();
         if (_kept is { } kept)
         {
             stream.Write(Bytes(kept).Span);

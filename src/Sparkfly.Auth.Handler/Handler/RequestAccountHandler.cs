@@ -28,7 +28,7 @@ internal sealed class RequestAccountHandler(SparkflyAuthHandler handler) : Deleg
         if (request.RequestUri is { IsAbsoluteUri: true } uri && !settings.Origin.Matches(uri))
         {
             throw new InvalidOperationException(
-                $"The request to {Origin.Of(uri)} names the Sparkfly account '{account.Name}', whose BaseAddress is at {settings.Origin}: " +
+                $"The request to {Origin.Of(uri)} names the Sparkfly account '{account.ShownName}', whose BaseAddress is at {settings.Origin}: " +
                 "it would leave without a token. Use a client of that account, or an absolute address under its BaseAddress.");
         }
     }

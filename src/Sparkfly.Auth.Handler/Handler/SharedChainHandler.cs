@@ -6,6 +6,9 @@ namespace Sparkfly.Auth.Handler;
 /// </summary>
 internal sealed class SharedChainHandler : DelegatingHandler
 {
+    // On the message too: a handler of the chain may send it from another flow, and the caller may have suppressed the execution context.
+    private static readonly HttpRequestOptionsKey<IInnermostHandler> s_key = new("Sparkfly.Auth.Handler.Innermost");
+
     private readonly AsyncLocal<IInnermostHandler?> _current = new();
 
     /// <summary>Finds our place in the chain, or takes the last one that is free.</summary>
@@ -46,29 +49,42 @@ internal sealed class SharedChainHandler : DelegatingHandler
     }
 
     /// <summary>The outermost handler of a client over this chain: what is sent through it comes here to <paramref name="innermost"/>.</summary>
-    public DelegatingHandler EntranceFor(IInnermostHandler innermost) => new Entrance(this, innermost);
+    /// <param name="innermost">The client's handler of ours; null where it has none.</param>
+    public DelegatingHandler EntranceFor(IInnermostHandler? innermost) => new Entrance(this, innermost);
 
     /// <inheritdoc/>
     protected override Task<HttpResponseMessage> SendAsync(HttpRequestMessage request, CancellationToken cancellationToken) =>
-        _current.Value is { } innermost ? innermost.SendAsync(request, cancellationToken) : base.SendAsync(request, cancellationToken);
+        Innermost(request) is { } innermost ? innermost.SendAsync(request, cancellationToken) : base.SendAsync(request, cancellationToken);
 
     /// <inheritdoc/>
     protected override HttpResponseMessage Send(HttpRequestMessage request, CancellationToken cancellationToken) =>
-        _current.Value is { } innermost ? innermost.Send(request, cancellationToken) : base.Send(request, cancellationToken);
+        Innermost(request) is { } innermost ? innermost.Send(request, cancellationToken) : base.Send(request, cancellationToken);
 
-    private sealed class Entrance(SharedChainHandler place, IInnermostHandler innermost) : DelegatingHandler
+    private IInnermostHandler? Innermost(HttpRequestMessage request) =>
+        RequestOptionsPeek.Of(request) is { } options && options.TryGetValue(s_key.Key, out object? noted) ? (IInnermostHandler?)noted : _current.Value;
+
+    private sealed class Entrance(SharedChainHandler place, IInnermostHandler? innermost) : DelegatingHandler
     {
         // Async methods, which give the caller its own execution context back.
         protected override async Task<HttpResponseMessage> SendAsync(HttpRequestMessage request, CancellationToken cancellationToken)
         {
             place._current.Value = innermost;
-            return await base.SendAsync(request, cancellationToken).ConfigureAwait(false);
+            Note(request);
+            try
+            {
+                return await base.SendAsync(request, cancellationToken).ConfigureAwait(false);
+            }
+            finally
+            {
+                Forget(request);
+            }
         }
 
         protected override HttpResponseMessage Send(HttpRequestMessage request, CancellationToken cancellationToken)
         {
             IInnermostHandler? former = place._current.Value;
             place._current.Value = innermost;
+            Note(request);
             try
             {
                 return base.Send(request, cancellationToken);
@@ -76,6 +92,23 @@ internal sealed class SharedChainHandler : DelegatingHandler
             finally
             {
                 place._current.Value = former;
+                Forget(request);
+            }
+        }
+
+        private void Note(HttpRequestMessage request)
+        {
+            if (innermost is not null)
+            {
+                request.Options.Set(s_key, innermost);
+            }
+        }
+
+        private void Forget(HttpRequestMessage request)
+        {
+            if (innermost is not null)
+            {
+                ((IDictionary<string, object?>)request.Options).Remove(s_key.Key);
             }
         }
     }

@@ -110,30 +110,31 @@ internal sealed class TokenRequestHandler(PrimaryHandlers primaries, string clie
         return response!;
     }
 
-    /// <summary>Removes headers that repeat a secret: a log of the factory shows them.</summary>
+    /// <summary>Removes from the response what repeats a secret: handlers and logs above see the rest.</summary>
     private static void RemoveSecrets(HttpResponseMessage response, TokenExchange exchange)
     {
-        if (response.Headers.NonValidated.Contains("Location"))
-        {
-            // Only its origin is of use. The rest may repeat the request, in an encoding of its own.
-            response.Headers.Location = Uri.TryCreate(exchange.Endpoint, response.Headers.Location, out Uri? target) &&
-                Uri.TryCreate(Origin.Of(target), UriKind.Absolute, out Uri? origin) ? origin : null;
-        }
-
+        string? origin = Uri.TryCreate(exchange.Endpoint, response.Headers.Location, out Uri? target) ? Origin.Of(target) : null;
         foreach (HttpHeaders headers in (HttpHeaders[])[response.Headers, response.Content.Headers])
         {
-            List<string> repeating = [.. headers.NonValidated.Where(h => !IsNumber(h.Key) && IsSecretIn(h.Value.ToString())).Select(static h => h.Key)];
-            repeating.ForEach(name => headers.Remove(name));
+            foreach ((string name, HeaderStringValues values) in headers.NonValidated.ToArray())
+            {
+                // A short identity may be the same number by accident, and these two are of use.
+                bool isPlain = (name.Equals("Retry-After", StringComparison.OrdinalIgnoreCase) && response.Headers.RetryAfter is not null) ||
+                    (name.Equals("Content-Length", StringComparison.OrdinalIgnoreCase) && values.ToString().All(char.IsAsciiDigit));
+                if (!isPlain && !exchange.MayShow($"{name}: {values}"))
+                {
+                    headers.Remove(name);
+                }
+            }
         }
 
-        // A short identity may be the same number by accident, and these two are of use.
-        static bool IsNumber(string name) =>
-            name.Equals("Retry-After", StringComparison.OrdinalIgnoreCase) || name.Equals("Content-Length", StringComparison.OrdinalIgnoreCase);
+        // Only the origin is of use. The rest may repeat the request, in an encoding of its own.
+        response.Headers.Location = origin is not null && exchange.MayShow(origin) && Uri.TryCreate(origin, UriKind.Absolute, out Uri? shown) ? shown : null;
 
-        bool IsSecretIn(string value) =>
-            SecretText.IsIn(value, exchange.Settings.Key) ||
-            SecretText.IsIn(value, exchange.Settings.Identity) ||
-            exchange.Token?.Any(token => token.Length > 0 && value.Contains(token, StringComparison.Ordinal)) == true;
+        if (!exchange.MayShow(response.ReasonPhrase ?? ""))
+        {
+            response.ReasonPhrase = null;
+        }
     }
 
     private InvalidOperationException TookTheKeyAlong() => new(

@@ -1,4 +1,5 @@
 using System.Net.Http.Headers;
+using System.Net.Http.Json;
 
 namespace Sparkfly.Auth.Handler;
 
@@ -44,6 +45,19 @@ internal static class UnauthorizedResponse
 
         content.Dispose();
         return isWhole;
+    }
+
+    /// <summary>
+    /// Lets the connection go, and the body with it. The response itself is not disposed of, nor a body in memory: a test's primary handler may answer
+    /// every request with one and the same object.
+    /// </summary>
+    public static void Discard(HttpResponseMessage response)
+    {
+        if (response.Content is HttpContent content and not (ByteArrayContent or JsonContent))
+        {
+            response.Content = new ByteArrayContent([]);
+            content.Dispose();
+        }
     }
 
     private static async Task<bool> ReadAsync(HttpContent content, MemoryStream body, CancellationToken cancellationToken)

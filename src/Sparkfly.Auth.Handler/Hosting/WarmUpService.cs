@@ -22,12 +22,15 @@ internal sealed class WarmUpOptions
 internal sealed class WarmUpService(
     SparkflyAccounts accounts, BoundedCache? cache, IOptions<WarmUpOptions> options, TimeProvider time, ILogger logger) : IHostedLifecycleService
 {
+    // A start that says nothing for longer than this looks as if it hung.
+    private static readonly TimeSpan s_noticeable = TimeSpan.FromSeconds(2);
+
     /// <inheritdoc/>
     public async Task StartingAsync(CancellationToken cancellationToken)
     {
         if (cache is not null)
         {
-            await cache.ConnectAsync(cancellationToken).ConfigureAwait(false);
+            await ConnectAsync(cache, cancellationToken).ConfigureAwait(false);
         }
 
         await Task.WhenAll(options.Value.Accounts.Select(account => WarmUpAsync(account.Key, account.Value, cancellationToken))).ConfigureAwait(false);
@@ -48,6 +51,33 @@ internal sealed class WarmUpService(
     /// <inheritdoc/>
     public Task StoppedAsync(CancellationToken cancellationToken) => Task.CompletedTask;
 
+    // No failure of the cache stops the host: instances then ask for their own tokens.
+    private async Task ConnectAsync(BoundedCache cache, CancellationToken cancellationToken)
+    {
+        long start = time.GetTimestamp();
+        using var connected = CancellationTokenSource.CreateLinkedTokenSource(cancellationToken);
+        Task connecting = cache.ConnectAsync(cancellationToken);
+        bool isNoticeable = await Task.WhenAny(connecting, Task.Delay(s_noticeable, time, connected.Token)).ConfigureAwait(false) != connecting;
+        await connected.CancelAsync().ConfigureAwait(false);
+        if (isNoticeable)
+        {
+            Log.WaitingForCache(logger, BoundedCache.ConnectionAtStart);
+        }
+
+        try
+        {
+            await connecting.ConfigureAwait(false);
+            if (isNoticeable)
+            {
+                Log.CacheConnected(logger, time.GetElapsedTime(start));
+            }
+        }
+        catch (Exception exception) when (!cancellationToken.IsCancellationRequested)
+        {
+            Log.CacheNotConnected(logger, time.GetElapsedTime(start), exception);
+        }
+    }
+
     private async Task WarmUpAsync(string account, WarmUp warmUp, CancellationToken cancellationToken)
     {
         try
@@ -61,7 +91,7 @@ internal sealed class WarmUpService(
         }
         catch (Exception exception) when (!warmUp.IsRequired && !cancellationToken.IsCancellationRequested)
         {
-            Log.WarmUpFailed(logger, account, exception.Message);
+            Log.WarmUpFailed(logger, AccountName.Shown(account), exception.Message);
         }
     }
 }

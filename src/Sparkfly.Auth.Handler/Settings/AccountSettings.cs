@@ -8,17 +8,24 @@ namespace Sparkfly.Auth.Handler;
 [DebuggerDisplay("{ToString(),nq}")]
 internal sealed record AccountSettings
 {
-    private readonly string? _authPath;
+    // PathAndQuery of what counts as the auth endpoint at the account's origin; null where another one is the same, or there is none.
+    private readonly string _baseAuthPath;
     private readonly string? _rootAuthPath;
+    private readonly string? _otherAuthPath;
 
     private AccountSettings(SparkflyAuthOptions options)
     {
         BaseAddress = WithLastSlash(options.BaseAddress!);
         Origin = new Origin(BaseAddress);
-        AuthEndpoint = options.AuthEndpoint ?? new Uri(BaseAddress, "auth");
-        RootAuthEndpoint = options.AuthEndpoint is null && BaseAddress.AbsolutePath == "/v1.0/" ? new Uri(BaseAddress, "/auth") : null;
-        _authPath = Origin.Matches(AuthEndpoint) ? AuthEndpoint.PathAndQuery : null;
-        _rootAuthPath = RootAuthEndpoint?.PathAndQuery;
+        var underBase = new Uri(BaseAddress, "auth");
+        Uri? atRoot = BaseAddress.AbsolutePath == "/v1.0/" ? new Uri(BaseAddress, "/auth") : null;
+        AuthEndpoint = options.AuthEndpoint ?? underBase;
+        RootAuthEndpoint = options.AuthEndpoint is null ? atRoot : null;
+
+        // Both homes, whatever AuthEndpoint is: a generated client has an address of its own for the token request.
+        _baseAuthPath = underBase.PathAndQuery;
+        _rootAuthPath = atRoot?.PathAndQuery;
+        _otherAuthPath = Origin.Matches(AuthEndpoint) && AuthEndpoint != underBase && AuthEndpoint != atRoot ? AuthEndpoint.PathAndQuery : null;
 
         Identity = options.Identity!;
         Key = options.Key!;
@@ -45,7 +52,7 @@ internal sealed record AccountSettings
 
     public Uri AuthEndpoint { get; }
 
-    /// <summary>The other home of <c>/auth</c>, to be asked where <see cref="AuthEndpoint"/> answers 404; null where it may not be.</summary>
+    /// <summary>The other home of <c>/auth</c>, to be asked where <see cref="AuthEndpoint"/> is not the right one; null where it may not be.</summary>
     public Uri? RootAuthEndpoint { get; }
 
     [DebuggerBrowsable(DebuggerBrowsableState.Never)]
@@ -112,7 +119,7 @@ internal sealed record AccountSettings
     public bool IsAuthEndpoint(Uri uri)
     {
         string path = uri.PathAndQuery;
-        return IsAt(path, _authPath) || IsAt(path, _rootAuthPath);
+        return IsAt(path, _baseAuthPath) || IsAt(path, _rootAuthPath) || IsAt(path, _otherAuthPath);
     }
 
     private static bool IsAt(string path, string? authPath) =>

@@ -56,16 +56,16 @@ internal sealed class AccountSettingsMonitor(
             {
                 if (Update(AccountSettings.From(factory.Create(name))))
                 {
-                    Log.SettingsChanged(logger, name);
+                    Log.SettingsChanged(logger, AccountName.Shown(name));
                 }
             }
             catch (OptionsValidationException exception)
             {
-                Log.InvalidReload(logger, name, exception.Message);
+                Log.InvalidReload(logger, AccountName.Shown(name), exception.Message);
             }
             catch (Exception exception)
             {
-                Log.InvalidReload(logger, name, $"{SettingIn(exception.Message)} cannot be read ({exception.GetType().Name}).");
+                Log.InvalidReload(logger, AccountName.Shown(name), $"{SettingIn(exception.Message)} cannot be read ({exception.GetType().Name}).");
             }
         }
     }

@@ -50,7 +50,7 @@ internal sealed class SparkflyAuthOptionsValidator : IValidateOptions<SparkflyAu
         return problems.Count == 0 ? ValidateOptionsResult.Success : ValidateOptionsResult.Fail(problems);
 
         void Add(string setting, string problem) =>
-            problems.Add(string.IsNullOrEmpty(name) ? $"Sparkfly {setting} {problem}." : $"Sparkfly account '{name}': {setting} {problem}.");
+            problems.Add(string.IsNullOrEmpty(name) ? $"Sparkfly {setting} {problem}." : $"{AccountName.Label(name)}: {setting} {problem}.");
 
         void CheckAddress(string setting, Uri? address, bool allowHttp)
         {
@@ -106,7 +106,7 @@ internal sealed class SparkflyAuthOptionsValidator : IValidateOptions<SparkflyAu
         {
             if (value > s_oneDay)
             {
-                Add(setting, "must be at most one day, which is written 1.00:00:00; 24:00:00 is read as 24 days");
+                Add(setting, "must be at most one day, which is written 1.00:00:00; 24:00:00 is read as 24 days, and a number alone counts days: 30 is 30 days, and 00:00:30 is 30 seconds");
             }
         }
     }

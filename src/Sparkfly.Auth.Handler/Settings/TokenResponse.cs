@@ -11,11 +11,20 @@ internal sealed record TokenResponse(SparkflyToken? Token, AuthFailure? Failure)
 
     public static TokenResponse Of(AuthFailure failure) => new(null, failure);
 
-    /// <summary>The rejected token stays: the fleet was forced to renew it within the interval.</summary>
-    public static TokenResponse Unchanged(SparkflyToken token) => new(token, null) { IsUnchanged = true };
+    /// <summary>A token for which no <c>POST</c> was made.</summary>
+    public static TokenResponse FromCache(SparkflyToken token, string cache) => new(token, null) { Cache = cache };
+
+    /// <summary>The rejected token stays: the fleet was forced to renew it this long ago, which is within the interval.</summary>
+    public static TokenResponse Unchanged(SparkflyToken token, TimeSpan sinceForced) => new(token, null) { SinceForced = sinceForced };
+
+    /// <summary>The cache that the token comes from, as a log message names it; null where it comes from a <c>POST</c>.</summary>
+    public string? Cache { get; private init; }
+
+    /// <summary>How long ago the fleet was forced to renew; null unless the token is the one that was rejected.</summary>
+    public TimeSpan? SinceForced { get; private init; }
 
     /// <summary>Whether the token is the one that was rejected.</summary>
-    public bool IsUnchanged { get; private init; }
+    public bool IsUnchanged => SinceForced is not null;
 
     /// <summary>The outcome in metrics and traces; null where disposing has ended the request.</summary>
     public string? Outcome => Token is not null ? "success" : Failure is not { } failure ? null : failure.IsRejection ? "rejected" : "failed";
@@ -37,6 +46,12 @@ internal sealed record AuthFailure(string Message)
     /// <summary>The exception, where there was no response.</summary>
     public Exception? Cause { get; init; }
 
+    /// <summary>Whether the connection was there, and broke before a response.</summary>
+    public bool IsConnectionBroken { get; init; }
+
     /// <summary>Whether the credentials were rejected, so that a soon attempt is of no use.</summary>
     public bool IsRejection => Status is HttpStatusCode.Unauthorized or HttpStatusCode.Forbidden;
+
+    /// <summary>Whether the address does not take token requests.</summary>
+    public bool IsNotThere => Status is HttpStatusCode.NotFound or HttpStatusCode.MethodNotAllowed;
 }

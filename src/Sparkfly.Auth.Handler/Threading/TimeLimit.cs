@@ -16,18 +16,41 @@ internal static class TimeLimit
         using var bound = new CancellationTokenSource(limit, time);
         using var ended = CancellationTokenSource.CreateLinkedTokenSource(bound.Token, cancellationToken);
         CancellationToken token = ended.Token;
-        Task<TResult> running = Task.Run(() => operation(token), token);
         try
         {
-            return await running.WaitAsync(token).ConfigureAwait(false);
+            return await RunAsync(operation, token).ConfigureAwait(false);
         }
         catch (OperationCanceledException) when (token.IsCancellationRequested)
         {
-            // Its exception is observed, as nobody waits for it any more.
-            _ = running.ContinueWith(
-                static late => _ = late.Exception, CancellationToken.None, TaskContinuationOptions.OnlyOnFaulted, TaskScheduler.Default);
             cancellationToken.ThrowIfCancellationRequested();
             throw new TimeoutException(tooLate);
         }
     }
+
+    /// <summary>Runs an operation on the thread pool, and stops waiting for it when the token is cancelled.</summary>
+    /// <param name="operation">The operation. What it gives or throws after that is disposed of.</param>
+    /// <param name="cancellationToken">Ends the operation and the wait.</param>
+    /// <exception cref="OperationCanceledException">The token was cancelled.</exception>
+    public static async Task<TResult> RunAsync<TResult>(Func<CancellationToken, Task<TResult>> operation, CancellationToken cancellationToken)
+    {
+        Task<TResult> running = Task.Run(() => operation(cancellationToken), cancellationToken);
+        try
+        {
+            return await running.WaitAsync(cancellationToken).ConfigureAwait(false);
+        }
+        catch (OperationCanceledException) when (cancellationToken.IsCancellationRequested)
+        {
+            running.ObserveException();
+            _ = running.ContinueWith(
+                static late => (late.Result as IDisposable)?.Dispose(),
+                CancellationToken.None,
+                TaskContinuationOptions.OnlyOnRanToCompletion,
+                TaskScheduler.Default);
+            throw;
+        }
+    }
+
+    /// <summary>For a task that may fail when nobody waits for it any more.</summary>
+    public static void ObserveException(this Task task) => _ = task.ContinueWith(
+        static late => _ = late.Exception, CancellationToken.None, TaskContinuationOptions.OnlyOnFaulted, TaskScheduler.Default);
 }

@@ -16,7 +16,7 @@ internal sealed class MemoryCacheTokenSource(string account, IMemoryCache cache,
     {
         if (Find(request) is { } cached)
         {
-            return TokenResponse.Of(cached);
+            return TokenResponse.FromCache(cached, nameof(IMemoryCache));
         }
 
         TokenResponse response = await inner.ObtainAsync(request, cancellationToken).ConfigureAwait(false);
@@ -45,7 +45,7 @@ internal sealed class MemoryCacheTokenSource(string account, IMemoryCache cache,
         }
         catch (Exception exception)
         {
-            Log.CacheFailed(logger, account, exception);
+            Log.CacheFailed(logger, AccountName.Shown(account), exception);
             return null;
         }
     }
@@ -63,7 +63,7 @@ internal sealed class MemoryCacheTokenSource(string account, IMemoryCache cache,
         }
         catch (Exception exception)
         {
-            Log.CacheFailed(logger, account, exception);
+            Log.CacheFailed(logger, AccountName.Shown(account), exception);
         }
     }
 }

@@ -88,8 +88,19 @@ internal sealed class SparkflyTokenProvider(
             TokenOutcome outcome = await decision.Pending!.Flight.Result.WaitAsync(cancellationToken).ConfigureAwait(false);
 
             // A response to a request with old options never serves new ones.
-            if (bound.Settings.AccountDigest != Settings.AccountDigest || ReferenceEquals(outcome, TokenOutcome.Unchanged))
+            if (bound.Settings.AccountDigest != Settings.AccountDigest)
             {
+                continue;
+            }
+
+            if (outcome.IsUnchanged)
+            {
+                // The caller whose token stays has its answer: to decide again could lead here again, without end. For others there is a token now.
+                if (rejected is not null && outcome.Token is { } kept && rejected.IsSameAs(kept))
+                {
+                    return rejected;
+                }
+
                 continue;
             }
 
@@ -179,7 +190,7 @@ internal sealed class SparkflyTokenProvider(
             using (activity)
             {
                 activity?.SetTag(Telemetry.OutcomeTag, response.Outcome);
-                Report(outcome, activity);
+                Report(outcome, response.Cache, activity);
             }
         }
         catch (Exception)
@@ -191,16 +202,28 @@ internal sealed class SparkflyTokenProvider(
         return outcome;
     }
 
-    private void Report(TokenOutcome outcome, Activity? activity)
+    private void Report(TokenOutcome outcome, string? cache, Activity? activity)
     {
+        if (outcome.IsUnchanged)
+        {
+            return;
+        }
+
         if (outcome.Token is { } token)
         {
-            Log.TokenObtained(logger, account, token.ExpiresAt);
+            if (cache is null)
+            {
+                Log.TokenObtained(logger, AccountName.Shown(account), token.ExpiresAt);
+            }
+            else
+            {
+                Log.TokenTakenFromCache(logger, AccountName.Shown(account), cache, token.ExpiresAt);
+            }
         }
         else if (outcome.Failure is { } failure)
         {
             activity?.SetStatus(ActivityStatusCode.Error, failure.Reason.Message);
-            Log.TokenRequestFailed(logger, account, failure.Reason.Message, failure.Failures, failure.RetryAt);
+            Log.TokenRequestFailed(logger, AccountName.Shown(account), failure.Reason.Message, failure.Failures, failure.RetryAt);
         }
     }
 

@@ -17,8 +17,10 @@ internal sealed class TokenOutcome(SparkflyToken? token, Backoff? failure)
 
     public static TokenOutcome Disposed { get; } = new(null, null);
 
-    /// <summary>Nothing has changed: each caller decides again.</summary>
-    public static TokenOutcome Unchanged { get; } = new(null, null);
+    /// <summary>The rejected token stays: it is what the caller that it was rejected for gets.</summary>
+    public static TokenOutcome Unchanged(SparkflyToken? rejected) => new(rejected, null) { IsUnchanged = true };
+
+    public bool IsUnchanged { get; private init; }
 }
 
 /// <summary>The time after a failed token request without a further one, and the reason that callers are told meanwhile.</summary>

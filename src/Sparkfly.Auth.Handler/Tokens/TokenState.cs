@@ -126,13 +126,13 @@ internal sealed class TokenState(TimeProvider time, Random random)
         lock (_lock)
         {
             _pending = null;
-            if (response.IsUnchanged)
+            if (response.SinceForced is { } sinceForced)
             {
-                // The fleet was forced to renew within the interval: for this instance that is as if it had done so itself.
+                // The fleet was forced to renew within the interval: for this instance that is as if it had done so itself, and then.
                 Restore_NeedsLock(TokenStanding.Good);
                 _token ??= NewToken(response.Token!);
-                _forcedAt = time.GetTimestamp();
-                return TokenOutcome.Unchanged;
+                _forcedAt = time.GetTimestamp() - (long)(sinceForced.TotalSeconds * time.TimestampFrequency);
+                return TokenOutcome.Unchanged(request.Replaced);
             }
 
             if (response.Token is { } token)

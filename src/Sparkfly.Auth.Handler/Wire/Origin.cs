@@ -26,7 +26,8 @@ internal sealed record Origin
     /// <exception cref="InvalidOperationException">It names another host.</exception>
     public void CheckHostHeader(HttpRequestMessage request)
     {
-        if (request.Headers.NonValidated.TryGetValues("Host", out HeaderStringValues host) && !IsNamedBy(host.ToString()))
+        HttpHeadersNonValidated headers = request.Headers.NonValidated;
+        if (headers.Count > 0 && headers.TryGetValues("Host", out HeaderStringValues host) && !IsNamedBy(host.ToString()))
         {
             throw new InvalidOperationException(
                 $"The request to {this} has a Host header that names another host, so it was not sent: the token would go to whom that name belongs. " +
@@ -40,6 +41,9 @@ internal sealed record Origin
         named is { UserInfo: "", PathAndQuery: "/", Fragment: "" } &&
         string.Equals(named.IdnHost, _host, StringComparison.OrdinalIgnoreCase) &&
         (named.Port == _port || named.IsDefaultPort);
+
+    /// <summary>Whether the address is at one of Sparkfly's own hosts.</summary>
+    public static bool IsSparkflys(Uri uri) => uri.IdnHost.EndsWith(".sparkfly.com", StringComparison.OrdinalIgnoreCase);
 
     /// <summary>The origin of any absolute address, for messages: no path, no query, no user info.</summary>
     public static string Of(Uri? uri) =>

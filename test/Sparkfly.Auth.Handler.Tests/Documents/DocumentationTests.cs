@@ -19,7 +19,10 @@ public partial class DocumentationTests
 
     private static IEnumerable<string> Options => typeof(SparkflyAuthOptions).GetProperties().Select(static p => p.Name);
 
-    private static IEnumerable<object[]> Code => Blocks("csharp");
+    // Those for test frameworks that this project does not have are built in projects of their own.
+    private static IEnumerable<object[]> Code => Pages.SelectMany(static p => Markdown.Blocks(p, "csharp"))
+        .Where(static b => TestTemplate.Of(b) is null or { Name: "nunit" })
+        .Select(static b => new object[] { b.Page, b.Line });
 
     private static IEnumerable<object[]> Json => Blocks("json");
 

@@ -22,9 +22,6 @@ public class PackageTests
 
     private static string[] Ids => PackedPackages.Ids;
 
-    [OneTimeTearDown]
-    public static void Delete() => PackedPackages.Delete();
-
     [TestCaseSource(nameof(Ids))]
     public async Task A_package_has_what_a_feed_shows_and_an_editor_reads(string id)
     {

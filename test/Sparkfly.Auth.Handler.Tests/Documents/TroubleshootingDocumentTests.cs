@@ -39,7 +39,7 @@ public partial class TroubleshootingDocumentTests
     }
 
     [TestCase("Sparkfly Key is required.", true, TestName = "Pieces that are put together")]
-    [TestCase("POST … was answered 401 (Unauthorized): \"Invalid credentials\". The credentials were rejected: …", true, TestName = "A status as an example")]
+    [TestCase("POST … was answered 401 (Unauthorized): \"Invalid credentials\". The credentials were rejected, or the address is wrong, …", true, TestName = "A status as an example")]
     [TestCase("The … has no InnerHandler to …", true, TestName = "A part of a message")]
     [TestCase("The … has no InnerHandlers to …", false, TestName = "A word that is not there")]
     [TestCase("Sparkfly Key is not required.", false, TestName = "A word too many")]
@@ -78,7 +78,7 @@ public partial class TroubleshootingDocumentTests
             MethodDeclarationSyntax { Identifier.ValueText: "Of", Parent: StructDeclarationSyntax or RecordDeclarationSyntax } => true,
 
             // What the fake answers in Sparkfly's stead.
-            InvocationExpressionSyntax { Expression: IdentifierNameSyntax { Identifier.ValueText: "Error" } } => true,
+            InvocationExpressionSyntax { Expression: MemberAccessExpressionSyntax { Name.Identifier.ValueText: "Error" } } => true,
             MethodDeclarationSyntax { Identifier.ValueText: "AddTraps" } => true,
             _ => false,
         });

@@ -205,11 +205,171 @@ public class AuthEndpointHomesTests
         Assert.That(asked, Is.EqualTo((string[])["/v1.0/auth", "/auth", "/auth", "/v1.0/auth", "/v1.0/auth"]));
     }
 
+    /// <summary>A wall in front of Sparkfly's routes.</summary>
+    [TestCase(401)]
+    [TestCase(403)]
+    [TestCase(404)]
+    [TestCase(405)]
+    public async Task On_Sparkfly_s_own_hosts_a_refusal_under_the_base_leads_to_the_root_and_a_call_succeeds(int status)
+    {
+        await using StandInServer server = await Sparkfly.StartAsync(static o => o with { AuthPath = "/auth", HasWall = true });
+        ConcurrentQueue<string> asked = PathsAsked(server);
+        if (status != 401)
+        {
+            Answer(server, "/v1.0/auth", status);
+        }
+
+        await using TestApp app = SparkflysHost(server);
+        using HttpClient client = app.Client();
+        using HttpResponseMessage response = await client.GetAsync("offers");
+        await Renew(app, 1);
+
+        Assert.That(response.StatusCode, Is.EqualTo(HttpStatusCode.OK));
+        Assert.That(asked, Is.EqualTo((string[])["/v1.0/auth", "/auth", "/auth"]));
+        Assert.That(app.Log.Where(static e => e.StartsWith("[Warning]", StringComparison.Ordinal)).ToArray(), Has.Length.EqualTo(1).And.All.Contains("set AuthEndpoint"));
+    }
+
+    [TestCase(401, false)]
+    [TestCase(403, false)]
+    [TestCase(405, true)]
+    public async Task On_other_hosts_the_credentials_are_meant_and_a_405_the_address(int status, bool isAskedElsewhere)
+    {
+        await using StandInServer server = await Sparkfly.StartAsync(static o => o with { AuthPath = "/auth" });
+        ConcurrentQueue<string> asked = PathsAsked(server);
+        Answer(server, "/v1.0/auth", status);
+        await using TestApp app = server.App();
+
+        if (isAskedElsewhere)
+        {
+            await app.Tokens.GetTokenAsync();
+        }
+        else
+        {
+            Assert.That((await Fails(app)).Message, Does.Contain(
+                $"/auth was looked for at this address only; Sparkfly has it at {server.BaseAddress}auth or {new Uri(server.BaseAddress, "/auth")}."));
+        }
+
+        Assert.That(asked, Is.EqualTo(isAskedElsewhere ? (string[])["/v1.0/auth", "/auth"] : ["/v1.0/auth"]));
+    }
+
+    [TestCase("/v1.0/auth")]
+    [TestCase("/auth")]
+    public async Task A_home_that_has_given_a_token_is_the_only_one_asked_when_it_rejects_the_credentials(string home)
+    {
+        await using StandInServer server = await Sparkfly.StartAsync(o => o with { AuthPath = home, HasWall = true });
+        await using TestApp app = SparkflysHost(server);
+        SparkflyToken token = await app.Tokens.GetTokenAsync();
+        ConcurrentQueue<string> asked = PathsAsked(server);
+        server.OnTokenRequest = context =>
+        {
+            asked.Enqueue(context.Request.Path);
+            context.Response.StatusCode = 401;
+            return Task.FromResult(true);
+        };
+
+        await Thrown.By<SparkflyAuthenticationException>(() => app.Tokens.RenewTokenAsync(token).AsTask());
+
+        Assert.That(asked, Is.EqualTo((string[])[home]));
+    }
+
+    [TestCase("/v1.0/auth")]
+    [TestCase("/auth")]
+    public async Task Wrong_credentials_are_told_with_both_addresses_and_what_each_answered(string home)
+    {
+        await using StandInServer server = await Sparkfly.StartAsync(o => o with { AuthPath = home });
+        ConcurrentQueue<string> asked = PathsAsked(server);
+        await using TestApp app = SparkflysHost(server, static o => o.Key = SecretSweep.NewSecret("wrong"));
+
+        SparkflyAuthenticationException exception = await Fails(app);
+
+        Assert.That(asked, Is.EqualTo((string[])["/v1.0/auth", "/auth"]));
+        Assert.That(exception.AuthStatusCode, Is.EqualTo(HttpStatusCode.Unauthorized));
+        Assert.That(exception.RetryAt, Is.EqualTo(app.Time.Start + TimeSpan.FromMinutes(1)));
+        Assert.That(exception.Message, Does.Contain($"POST http://api-staging.sparkfly.com{home} was answered 401 (Unauthorized): \"Invalid credentials\".")
+            .And.Contain("or the address is wrong, which can look the same")
+            .And.Contain("check Identity and Key")
+            .And.Contain($"/auth was looked for at http://api-staging.sparkfly.com{(home == "/auth" ? "/v1.0/auth" : "/auth")} too, which answered 404 (NotFound)."));
+    }
+
+    [Test]
+    public async Task A_wall_and_a_root_in_trouble_is_trouble_that_passes()
+    {
+        await using StandInServer server = await Sparkfly.StartAsync(static o => o with { AuthPath = "/auth", HasWall = true });
+        Answer(server, "/auth", 503);
+        await using TestApp app = SparkflysHost(server);
+
+        SparkflyAuthenticationException exception = await Fails(app);
+
+        Assert.That(exception.AuthStatusCode, Is.EqualTo(HttpStatusCode.ServiceUnavailable));
+        Assert.That(exception.IsTransient, Is.True);
+        Assert.That(exception.Message, Does.Contain("/auth was looked for at http://api-staging.sparkfly.com/v1.0/auth too, which answered 401 (Unauthorized)."));
+    }
+
+    /// <summary>Each of them leads to a path that the wall rejects before anything looks at it.</summary>
+    [TestCase("/")]
+    [TestCase("/v1")]
+    [TestCase("/v1.0/auth")]
+    public async Task A_wrong_base_address_is_told_with_the_address_that_was_asked_and_where_auth_is(string path)
+    {
+        await using StandInServer server = await Sparkfly.StartAsync(static o => o with { HasWall = true });
+        Answer(server, $"{path.TrimEnd('/')}/auth", 401);
+        await using TestApp app = SparkflysHost(server, o => o.BaseAddress = new Uri($"http://api-staging.sparkfly.com{path}"));
+
+        SparkflyAuthenticationException exception = await Fails(app);
+
+        Assert.That(exception.Message, Does.Contain($"POST http://api-staging.sparkfly.com{path.TrimEnd('/')}/auth was answered 401 (Unauthorized)")
+            .And.Contain("the address is wrong, which can look the same")
+            .And.Contain("check BaseAddress, which ends in /v1.0 at Sparkfly")
+            .And.Contain("looked for at this address only; Sparkfly has it at http://api-staging.sparkfly.com/v1.0/auth or http://api-staging.sparkfly.com/auth."));
+    }
+
     private static TestApp App(IConfiguration configuration) => new(services =>
     {
         services.AddSingleton(configuration);
         services.AddSparkflyAuth();
     });
+
+    /// <summary>An application that finds the server at Sparkfly's host for staging.</summary>
+    private static TestApp SparkflysHost(StandInServer server, Action<SparkflyAuthOptions>? configure = null)
+    {
+        return new TestApp(services =>
+        {
+            services.AddSparkflyAuth(options =>
+            {
+                options.Use(server);
+                options.BaseAddress = new Uri("http://api-staging.sparkfly.com/v1.0");
+                options.AllowHttp = true;
+                configure?.Invoke(options);
+            }).ConfigureAuthClient(client => client.ConfigurePrimaryHttpMessageHandler(Handler));
+            services.AddHttpClient("api").AddSparkflyAuthHandler().ConfigurePrimaryHttpMessageHandler(Handler);
+        });
+
+        SocketsHttpHandler Handler()
+        {
+            SocketsHttpHandler handler = new Network(_ => server.BaseAddress).Handler();
+            handler.UseProxy = false;
+            return handler;
+        }
+    }
+
+    /// <summary>Answers what comes to a path with a status.</summary>
+    private static void Answer(StandInServer server, string path, int status)
+    {
+        server.OnApiRequest = AnswerOr(server.OnApiRequest);
+        server.OnTokenRequest = AnswerOr(server.OnTokenRequest);
+
+        Func<HttpContext, Task<bool>> AnswerOr(Func<HttpContext, Task<bool>>? otherwise) => async context =>
+        {
+            bool isHandled = otherwise is not null && await otherwise(context);
+            if (!isHandled && context.Request.Path == path)
+            {
+                context.Response.StatusCode = status;
+                return true;
+            }
+
+            return isHandled;
+        };
+    }
 
     private static Task<SparkflyAuthenticationException> Fails(TestApp app) =>
         Thrown.By<SparkflyAuthenticationException>(() => app.Tokens.GetTokenAsync().AsTask());

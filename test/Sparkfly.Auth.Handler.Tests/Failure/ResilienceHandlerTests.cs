@@ -40,7 +40,7 @@ public class ResilienceHandlerTests
         Case("The token was revoked, and the API answers 503 once after that", RevokedAndUnavailableOnce, "2 / 2 → 503", "2 / 3 → 200", "2 / 3 → 200"),
         Case("`/auth` answers 503 once", AuthUnavailableOnce, "1 / 0 → exception", "2 / 1 → 200", "2 / 1 → 200"),
         Case("`/auth` is down: 503", AuthUnavailable, "1 / 0 → exception", "4 / 0 → exception", "4 / 0 → exception"),
-        Case("`/auth` is down, no connection", AuthUnreachable, "1 / 0 → exception", "4 / 0 → exception", "4 / 0 → exception"),
+        Case("`/auth` breaks every connection", AuthBroken, "2 / 0 → exception", "8 / 0 → exception", "8 / 0 → exception"),
         Case("Wrong credentials", WrongCredentials, "1 / 0 → exception", "1 / 0 → exception", "1 / 0 → exception"),
     ];
 
@@ -228,7 +228,7 @@ public class ResilienceHandlerTests
 
     private static void AuthUnavailable(StandInServer server) => server.OnTokenRequest = Answer(StatusCodes.Status503ServiceUnavailable);
 
-    private static void AuthUnreachable(StandInServer server) => server.OnTokenRequest = static context =>
+    private static void AuthBroken(StandInServer server) => server.OnTokenRequest = static context =>
     {
         context.Abort();
         return Task.FromResult(true);

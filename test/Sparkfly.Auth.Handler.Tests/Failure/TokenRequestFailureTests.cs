@@ -28,13 +28,16 @@ public class TokenRequestFailureTests
 
     [TestCase(400, false, "Check BaseAddress and AuthEndpoint")]
     [TestCase(403, false, "check Identity and Key")]
-    [TestCase(405, false, "Check BaseAddress and AuthEndpoint")]
+    [TestCase(406, false, "Check BaseAddress and AuthEndpoint")]
     [TestCase(408, true, "passes")]
     [TestCase(429, true, "passes")]
     [TestCase(500, true, "passes")]
     [TestCase(502, true, "passes")]
     [TestCase(503, true, "passes")]
     [TestCase(504, true, "passes")]
+    [TestCase(501, false, "Check BaseAddress and AuthEndpoint")]
+    [TestCase(505, false, "Check BaseAddress and AuthEndpoint")]
+    [TestCase(599, true, "passes")]
     public async Task An_answer_without_success_is_told_with_its_status_and_what_to_do(int status, bool isTransient, string advice)
     {
         await using StandInServer server = await Sparkfly.StartAsync();
@@ -242,6 +245,21 @@ public class TokenRequestFailureTests
         Assert.That(exception.AuthStatusCode, Is.EqualTo(HttpStatusCode.NoContent));
         Assert.That(exception.IsTransient, Is.False);
         Assert.That(server.Heads, Has.Count.EqualTo(1), "the token request alone");
+    }
+
+    [TestCase(200)]
+    [TestCase(202)]
+    public async Task A_success_without_a_token_is_told_with_Sparkfly_s_own_words(int status)
+    {
+        await using StandInServer server = await Sparkfly.StartAsync();
+        server.OnTokenRequest = Answer(status, """{"error": "The account is locked"}""");
+        await using TestApp app = server.App();
+
+        SparkflyAuthenticationException exception = await CallFails(app, server);
+
+        Assert.That(exception.Message, Does.Contain($"POST {server.BaseAddress}auth was answered {status} ({(HttpStatusCode)status}) without a token: ")
+            .And.Contain("Its error is \"The account is locked\"."));
+        Assert.That(exception.IsTransient, Is.False);
     }
 
     public static TestCaseData[] Texts() =>

@@ -15,15 +15,18 @@ public class FleetProcessTests
     private const int Size = 20;
     private const int Calls = 3;
 
+    // redis-server where it is installed; Garnet comes with the tests.
+    private static readonly string[] s_servers = RedisServer.Program is null ? ["Garnet"] : ["Garnet", "redis-server"];
+
     private int _rejected;
 
     /// <summary>Rule 7.1.</summary>
-    [Test]
-    public async Task A_cold_start_of_a_fleet_at_one_moment_costs_a_POST_or_three_and_so_does_a_revocation()
+    [TestCaseSource(nameof(s_servers))]
+    public async Task A_cold_start_of_a_fleet_at_one_moment_costs_a_POST_or_three_and_so_does_a_revocation(string redis)
     {
         await using StandInServer server = await StartServerAsync();
-        await using Garnet garnet = await Garnet.StartAsync();
-        await using ProcessFleet fleet = await ProcessFleet.StartAsync(Size, server, garnet.Address);
+        await using ICacheServer cache = await StartCacheAsync(redis);
+        await using ProcessFleet fleet = await ProcessFleet.StartAsync(Size, server, cache.Address);
 
         int coldStart = await CountAsync("cold start", server, fleet);
         Assert.That(_rejected, Is.Zero, "tokens that the server did not take at the cold start");
@@ -36,18 +39,18 @@ public class FleetProcessTests
     }
 
     /// <summary>Rule 7.3.</summary>
-    [Test]
-    public async Task A_cache_that_goes_in_the_middle_of_a_renewal_costs_each_instance_a_POST_of_its_own_at_most_and_no_failed_call()
+    [TestCaseSource(nameof(s_servers))]
+    public async Task A_cache_that_goes_in_the_middle_of_a_renewal_costs_each_instance_a_POST_of_its_own_at_most_and_no_failed_call(string redis)
     {
         await using StandInServer server = await StartServerAsync();
-        await using Garnet garnet = await Garnet.StartAsync();
-        await using ProcessFleet fleet = await ProcessFleet.StartAsync(Size, server, garnet.Address, ("UnauthorizedRefreshInterval", "00:00:00"));
+        await using ICacheServer cache = await StartCacheAsync(redis);
+        await using ProcessFleet fleet = await ProcessFleet.StartAsync(Size, server, cache.Address, ("UnauthorizedRefreshInterval", "00:00:00"));
         await CountAsync("cold start", server, fleet);
 
         server.RevokeTokens();
         server.OnTokenRequest = async _ =>
         {
-            await garnet.KillAsync();
+            await cache.KillAsync();
             return false;
         };
         int middle = await CountAsync("cache killed in the middle of a renewal", server, fleet);
@@ -57,6 +60,37 @@ public class FleetProcessTests
         server.RevokeTokens();
         int after = await CountAsync("revocation without the cache", server, fleet);
         Assert.That(after, Is.InRange(1, Size), $"POSTs of a revocation at {Size} whose cache is gone");
+        await AssertAllGoodAsync(fleet);
+    }
+
+    /// <summary>Rule 7.3.</summary>
+    [TestCaseSource(nameof(s_servers))]
+    public async Task A_cache_that_is_stopped_and_started_in_the_middle_costs_each_instance_a_POST_at_most_and_no_failed_call(string redis)
+    {
+        await using StandInServer server = await StartServerAsync();
+        await using ICacheServer cache = await StartCacheAsync(redis);
+        await using ProcessFleet fleet = await ProcessFleet.StartAsync(Size, server, cache.Address, ("UnauthorizedRefreshInterval", "00:00:00"));
+        await CountAsync("cold start", server, fleet);
+
+        server.RevokeTokens();
+        int restarts = 0;
+        server.OnTokenRequest = async _ =>
+        {
+            if (Interlocked.Increment(ref restarts) == 1)
+            {
+                await cache.KillAsync();
+                await cache.RestartAsync();
+            }
+
+            return false;
+        };
+        int middle = await CountAsync("cache stopped and started in the middle of a renewal", server, fleet);
+        Assert.That(middle, Is.InRange(1, Size), $"POSTs of a revocation at {Size} whose cache is restarted");
+        await AssertAllGoodAsync(fleet);
+
+        server.RevokeTokens();
+        int after = await CountAsync("revocation after that", server, fleet);
+        Assert.That(after, Is.InRange(1, Size), $"POSTs of a revocation at {Size} whose cache is back");
         await AssertAllGoodAsync(fleet);
     }
 
@@ -72,6 +106,9 @@ public class FleetProcessTests
         Assert.That(await CountAsync("revocation, nothing shared", server, fleet), Is.EqualTo(Size));
         await AssertAllGoodAsync(fleet);
     }
+
+    private static async Task<ICacheServer> StartCacheAsync(string server) =>
+        server == "Garnet" ? await Garnet.StartAsync() : await RedisServer.StartAsync();
 
     private async Task<StandInServer> StartServerAsync()
     {

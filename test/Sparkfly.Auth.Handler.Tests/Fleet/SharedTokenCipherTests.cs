@@ -119,7 +119,7 @@ public class SharedTokenCipherTests
     }
 
     [TestCaseSource(nameof(Parts))]
-    public void The_cache_keys_of_entry_and_claim_change_with_the(string part)
+    public void The_cache_keys_of_entry_and_lease_change_with_the(string part)
     {
         SharedTokenCipher one = Cipher();
         SharedTokenCipher other = Cipher(s_parts[part]);

@@ -105,7 +105,7 @@ internal sealed record Instance(TestApp App, FleetClock Clock)
 }
 
 /// <summary>
-/// A fake clock on which short waits (a claim that settles, a look whether another instance is done) are over as soon as they begin. Whoever waits
+/// A fake clock on which short waits (a lease that settles, a look whether another instance is done) are over as soon as they begin. Whoever waits
 /// so has nothing else on its way, so that no timeout passes by it.
 /// </summary>
 internal sealed class FleetClock() : FakeTimeProvider(new DateTimeOffset(2026, 1, 1, 0, 0, 0, TimeSpan.Zero))
@@ -150,12 +150,12 @@ internal sealed class SharedCache(TimeProvider? time = null) : IDistributedCache
 
     public Counter Operations { get; } = new();
 
-    /// <summary>What was done so far: <c>Set token</c>, <c>Get claim</c>.</summary>
+    /// <summary>What was done so far: <c>Set token</c>, <c>Get lease</c>.</summary>
     public IReadOnlyCollection<string> History => _operations;
 
     public IEnumerable<string> Keys => _entries.Keys;
 
-    public string TokenKey => Keys.Single(static k => !IsClaim(k));
+    public string TokenKey => Keys.Single(static k => !IsLease(k));
 
     public byte[] this[string key]
     {
@@ -163,7 +163,7 @@ internal sealed class SharedCache(TimeProvider? time = null) : IDistributedCache
         set => _entries[key] = (value, _time.GetTimestamp(), null);
     }
 
-    public static bool IsClaim(string key) => key.EndsWith(":claim", StringComparison.Ordinal);
+    public static bool IsLease(string key) => key.EndsWith(":lease", StringComparison.Ordinal);
 
     public bool Has(string key) => Find(key) is not null;
 
@@ -211,7 +211,7 @@ internal sealed class SharedCache(TimeProvider? time = null) : IDistributedCache
         int number;
         lock (_operations)
         {
-            _operations.Enqueue($"{operation} {(IsClaim(key) ? "claim" : "token")}");
+            _operations.Enqueue($"{operation} {(IsLease(key) ? "lease" : "token")}");
             Operations.Increment();
             number = Operations.Value;
         }

@@ -4,7 +4,7 @@ using System.Net.Sockets;
 namespace Sparkfly.Auth.Handler.Tests;
 
 /// <summary>A Redis on a loopback port: Garnet, which comes as a .NET tool, so that the tests need nothing but the SDK.</summary>
-internal sealed class Garnet : IAsyncDisposable
+internal sealed class Garnet : ICacheServer
 {
     private static readonly Lazy<Task> s_restored = new(RestoreAsync);
 
@@ -55,7 +55,7 @@ internal sealed class Garnet : IAsyncDisposable
         Assert.That(await restore.EndAsync(), Is.Zero, () => $"Garnet, a .NET tool, could not be restored: {restore.Errors}");
     }
 
-    private static int FreePort()
+    public static int FreePort()
     {
         using var socket = new Socket(SocketType.Stream, ProtocolType.Tcp);
         socket.Bind(new IPEndPoint(IPAddress.Loopback, 0));

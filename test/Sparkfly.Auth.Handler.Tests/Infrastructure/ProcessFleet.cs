@@ -54,7 +54,7 @@ internal sealed class ProcessFleet : IAsyncDisposable
     }
 
     /// <summary>How many have logged that the cache failed.</summary>
-    public int Warned => _instances.Count(static i => i.Errors.Contains("distributed cache failed", StringComparison.Ordinal));
+    public int Warned => _instances.Count(static i => i.Errors.Contains("left alone for a while", StringComparison.Ordinal));
 
     public async ValueTask DisposeAsync()
     {

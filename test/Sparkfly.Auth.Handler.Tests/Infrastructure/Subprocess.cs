@@ -33,9 +33,13 @@ internal sealed class Subprocess : IAsyncDisposable
     public string Errors => string.Join('\n', _errors);
 
     /// <summary>Starts the .NET host, in the root of the repository.</summary>
-    public static Subprocess DotNet(string[] arguments, params (string Name, string Value)[] environment)
+    public static Subprocess DotNet(string[] arguments, params (string Name, string Value)[] environment) =>
+        Start(Environment.GetEnvironmentVariable("DOTNET_HOST_PATH") ?? "dotnet", arguments, environment);
+
+    /// <summary>Starts a program, in the root of the repository.</summary>
+    public static Subprocess Start(string program, string[] arguments, params (string Name, string Value)[] environment)
     {
-        var start = new ProcessStartInfo(Environment.GetEnvironmentVariable("DOTNET_HOST_PATH") ?? "dotnet", arguments)
+        var start = new ProcessStartInfo(program, arguments)
         {
             WorkingDirectory = Document.Root,
             RedirectStandardInput = true,

@@ -61,7 +61,8 @@ internal static class Sparkfly
 {
     public static async Task<StandInServer> StartAsync(Func<StandInOptions, StandInOptions>? change = null)
     {
-        StandInOptions options = new() { Identity = SecretSweep.NewSecret("identity"), Key = SecretSweep.NewSecret("key") };
+        // With every path, so that a test may call what it likes.
+        StandInOptions options = new() { Identity = SecretSweep.NewSecret("identity"), Key = SecretSweep.NewSecret("key"), Paths = null };
         StandInServer server = await StandInServer.StartAsync(change?.Invoke(options) ?? options);
         server.TokenIssued = static token => SecretSweep.Secret(token);
         return server;

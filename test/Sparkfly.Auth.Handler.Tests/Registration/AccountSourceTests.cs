@@ -507,6 +507,31 @@ public class AccountSourceTests
         Assert.That(entry.Data["reason"], Does.Contain("503"));
     }
 
+    /// <summary>Rule 3.3: disposing ends every wait, also for an account of which the answer comes while other services are being disposed of.</summary>
+    [Test]
+    public async Task An_answer_that_comes_while_the_container_is_being_disposed_of_frees_everyone_who_waits_for_it()
+    {
+        _tenants.Add("one");
+        Gate gate = _tenants.Hold(heedsCancellation: false);
+        var disposing = new DisposesSlowly();
+        TestApp app = App(services => services.AddSingleton(_ => disposing));
+        using HttpClient client = app.Client();
+        Task<HttpStatusCode> call = CallAsync(client, "one");
+        await _tenants.Questions.Reaches(1);
+
+        // Made last, so disposed of first: our own services are still to come.
+        app.Services.GetRequiredService<DisposesSlowly>();
+        disposing.Until = () =>
+        {
+            gate.Open();
+            return Task.WhenAny(call, Task.Delay(TimeSpan.FromSeconds(10)));
+        };
+        await app.DisposeAsync();
+
+        Assert.That(call.IsCompleted, Is.True);
+        Assert.That(async () => await call, Throws.InstanceOf<ObjectDisposedException>());
+    }
+
     [MethodImpl(MethodImplOptions.NoInlining)]
     private static WeakReference StateOf(TestApp app, string name) => new(app.Services.GetRequiredService<SparkflyAccounts>().GetAsync(name, CancellationToken.None).AsTask().Result);
 
@@ -628,6 +653,13 @@ public class AccountSourceTests
             await _before(cancellationToken);
             return Failure is { } failure ? throw failure : _tenants.GetValueOrDefault(name);
         }
+    }
+
+    private sealed class DisposesSlowly : IAsyncDisposable
+    {
+        public Func<Task> Until { get; set; } = static () => Task.CompletedTask;
+
+        public async ValueTask DisposeAsync() => await Until();
     }
 
     private sealed class Scope : IDisposable

@@ -38,6 +38,7 @@ public class OptionsValidationTests
         Refusal("AuthTimeout", "more than zero", static o => o.AuthTimeout = TimeSpan.Zero),
         Refusal("AuthTimeout", "more than zero", static o => o.AuthTimeout = Timeout.InfiniteTimeSpan),
         Refusal("AuthTimeout", "24:00:00 is read as 24 days", static o => o.AuthTimeout = TimeSpan.FromDays(24)),
+        Refusal("AuthTimeout", "a number alone counts days: 30 is 30 days, and 00:00:30 is 30 seconds", static o => o.AuthTimeout = TimeSpan.Parse("30", System.Globalization.CultureInfo.InvariantCulture)),
         Refusal("UnauthorizedRefreshInterval", "not be negative", static o => o.UnauthorizedRefreshInterval = TimeSpan.FromTicks(-1)),
         Refusal("MinFailureBackoff", "more than zero", static o => o.MinFailureBackoff = TimeSpan.Zero),
         Refusal("MaxFailureBackoff", "not be shorter than MinFailureBackoff", static o => o.MaxFailureBackoff = o.MinFailureBackoff / 2),
@@ -164,7 +165,7 @@ public class OptionsValidationTests
 
         Assert.That(
             exception.Message,
-            Is.EqualTo("Sparkfly TokenLifetime must be at most one day, which is written 1.00:00:00; 24:00:00 is read as 24 days."));
+            Is.EqualTo("Sparkfly TokenLifetime must be at most one day, which is written 1.00:00:00; 24:00:00 is read as 24 days, and a number alone counts days: 30 is 30 days, and 00:00:30 is 30 seconds."));
     }
 
     [TestCase("TokenLifetime", "soon")]

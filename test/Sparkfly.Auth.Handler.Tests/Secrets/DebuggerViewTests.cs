@@ -32,7 +32,7 @@ public class DebuggerViewTests
             options, token, account, app.Tokens, account.Settings, app.Services.GetRequiredService<TokenStates>(),
             app.Services.GetRequiredService<AuthEndpoints>(), app.Services.GetRequiredService<PrimaryHandlers>(),
             app.Services.GetRequiredService<SparkflyAuthHandler>(), new CachedToken(token, 0.5), new TokenRequest(account.Settings, token),
-            TokenDecision.Use(token), TokenResponse.Of(token), new TokenOutcome(token, null), new TokenExchange(account.Settings.AuthEndpoint, account.Settings) { Token = [token.Value] },
+            TokenDecision.Use(token), TokenResponse.Of(token), new TokenOutcome(token, null), new TokenExchange(account.Settings.AuthEndpoint, new TokenRequest(account.Settings, token)) { Token = [token.Value] },
             new SharedToken(token.Value, token.ObtainedAt, null), new SharedTokenCipher(account.Settings),
             .. Pipeline(app, "api"), .. Pipeline(app, SparkflyAuthClient.ClientName("")),
         ];
@@ -65,7 +65,7 @@ public class DebuggerViewTests
         object[] holders =
         [
             options, settings, token, new CachedToken(token, 0), new TokenRequest(settings, token), TokenDecision.Use(token), TokenResponse.Of(token),
-            new TokenOutcome(token, null), new TokenExchange(settings.AuthEndpoint, settings) { Token = [secret] },
+            new TokenOutcome(token, null), new TokenExchange(settings.AuthEndpoint, new TokenRequest(settings, token)) { Token = [secret] },
             new SharedToken(secret, token.ObtainedAt, null), new SharedTokenCipher(settings),
         ];
 

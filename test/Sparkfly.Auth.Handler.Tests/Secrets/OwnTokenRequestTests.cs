@@ -57,6 +57,31 @@ public class OwnTokenRequestTests
         Assert.That(atRoot.Select(static s => s.Token), Is.All.Null);
     }
 
+    /// <summary>Rule 5.5: as a generated client posts there, wherever AuthEndpoint is.</summary>
+    [Test]
+    public async Task Where_AuthEndpoint_is_set_one_to_either_home_carries_no_token_and_its_401_renews_nothing(
+        [Values("/auth", "/v1.0/auth", "/tokens")] string authEndpoint, [Values("/auth", "/v1.0/auth", "/tokens")] string path, [Values] Sending sending)
+    {
+        await using StandInServer sparkfly = await Sparkfly.StartAsync(o => o with { AuthPath = authEndpoint });
+        ConcurrentQueue<Seen> seen = sparkfly.Record(static context =>
+        {
+            context.Response.StatusCode = 401;
+            return true;
+        });
+        await using TestApp app = sparkfly.App(o => o.AuthEndpoint = new Uri(o.BaseAddress!, authEndpoint));
+        using HttpClient client = app.Client();
+        await app.Tokens.GetTokenAsync();
+        using HttpRequestMessage request = TokenRequestTo(sparkfly);
+        request.RequestUri = new Uri(sparkfly.BaseAddress, path);
+
+        using HttpResponseMessage response = await client.SendAs(sending, request);
+
+        bool isHome = path != "/tokens" || authEndpoint == "/tokens";
+        Assert.That(response.StatusCode, Is.EqualTo(path == authEndpoint ? HttpStatusCode.NoContent : HttpStatusCode.Unauthorized));
+        Assert.That(seen.Select(static s => s.Token is null), Is.All.EqualTo(isHome));
+        Assert.That(sparkfly.TokenRequests, Is.EqualTo(path == authEndpoint || !isHome ? 2 : 1));
+    }
+
     /// <summary>Cookies know no ports, so the two servers are one to them.</summary>
     [Test]
     public async Task Its_cookies_are_not_kept_and_do_not_travel_with_another_accounts([Values] Primary primary, [Values] Sending sending)

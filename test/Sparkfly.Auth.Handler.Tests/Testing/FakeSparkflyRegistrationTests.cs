@@ -13,7 +13,7 @@ namespace Sparkfly.Auth.Handler.Tests;
 /// <summary>The fake under an application: whatever it registers, in whichever order, nothing of Sparkfly leaves.</summary>
 public class FakeSparkflyRegistrationTests
 {
-    private readonly FakeSparkfly _sparkfly = new();
+    private readonly FakeSparkfly _sparkfly = new() { UnansweredStatus = HttpStatusCode.NotFound };
 
     /// <summary>Whether the fake is added before the application's own registrations.</summary>
     public enum Order
@@ -234,7 +234,7 @@ public class FakeSparkflyRegistrationTests
     public async Task Its_own_clock_goes_before_the_container_s()
     {
         var time = new FakeTimeProvider();
-        var sparkfly = new FakeSparkfly(time);
+        var sparkfly = new FakeSparkfly(time) { UnansweredStatus = HttpStatusCode.NotFound };
         await using var app = new TestApp(services =>
         {
             services.AddSparkflyAuth(static _ => { });
@@ -270,7 +270,7 @@ public class FakeSparkflyRegistrationTests
         {
             Assert.That(response.StatusCode, Is.EqualTo(HttpStatusCode.OK));
             Assert.That(tokenless.StatusCode, Is.EqualTo(HttpStatusCode.Unauthorized));
-            Assert.That(_sparkfly.Requests.Single().Path, Is.EqualTo("offers"));
+            Assert.That(_sparkfly.Requests.Single().RelativePath, Is.EqualTo("offers"));
             Assert.That(_sparkfly.TokenRequests.Select(static r => r.Address), Is.All.EqualTo(new Uri("https://login.example/tokens")));
         }
     }

@@ -9,6 +9,7 @@ using Sparkfly.Auth.Handler.Testing;
 
 namespace OffersApi.Tests;
 
+[FixtureLifeCycle(LifeCycle.InstancePerTestCase)]
 public class OffersApiTests
 {
     private readonly FakeTimeProvider _time = new();
@@ -76,12 +77,9 @@ public class OffersApiTests
     }
 
     // Any type of the application's assembly will do; the Program of top-level statements is the usual one.
-    private sealed class Application(FakeSparkfly sparkfly, TimeProvider time) : WebApplicationFactory<OffersClient>
+    private sealed class Application(FakeSparkfly sparkfly, FakeTimeProvider time) : WebApplicationFactory<OffersClient>
     {
-        protected override void ConfigureWebHost(IWebHostBuilder builder) => builder.ConfigureTestServices(services =>
-        {
-            services.AddFakeSparkfly(sparkfly);
-            services.AddSingleton(time);
-        });
+        protected override void ConfigureWebHost(IWebHostBuilder builder) =>
+            builder.ConfigureTestServices(services => services.AddFakeSparkfly(sparkfly, time));
     }
 }

@@ -6,13 +6,12 @@ namespace OffersApi.Tests;
 
 public class OffersClientTests
 {
-    private readonly FakeSparkfly _sparkfly = new();
-
     [Test]
     public async Task Offers_are_those_of_Sparkfly()
     {
-        _sparkfly.Answer(HttpMethod.Get, "offers", """{"offers":[{"id":17,"name":"Free coffee with any bagel"}]}""");
-        using HttpClient http = _sparkfly.CreateClient();
+        var sparkfly = new FakeSparkfly();
+        sparkfly.Answer(HttpMethod.Get, "offers", """{"offers":[{"id":17,"name":"Free coffee with any bagel"}]}""");
+        using HttpClient http = sparkfly.CreateClient();
 
         IReadOnlyList<Offer> offers = await new OffersClient(http).GetOffersAsync();
 
@@ -22,19 +21,20 @@ public class OffersClientTests
     [Test]
     public async Task A_new_member_is_sent_again_when_the_token_was_revoked()
     {
-        _sparkfly.Answer(HttpMethod.Post, "members", HttpStatusCode.Created);
-        using HttpClient http = _sparkfly.CreateClient();
+        var sparkfly = new FakeSparkfly();
+        sparkfly.Answer(HttpMethod.Post, "members", HttpStatusCode.Created);
+        using HttpClient http = sparkfly.CreateClient();
         var client = new OffersClient(http);
         await client.AddMemberAsync("jo@example.com");
 
-        _sparkfly.RevokeTokens();
+        sparkfly.RevokeTokens();
         await client.AddMemberAsync("max@example.com");
 
         // The first member, the second with the revoked token, the second again with a new one.
-        Assert.That(_sparkfly.Requests.Select(r => r.Body), Is.EqualTo(new[]
+        Assert.That(sparkfly.Requests.Select(r => r.Body), Is.EqualTo(new[]
         {
             """{"email":"jo@example.com"}""", """{"email":"max@example.com"}""", """{"email":"max@example.com"}""",
         }));
-        Assert.That(_sparkfly.TokenRequests, Has.Count.EqualTo(2));
+        Assert.That(sparkfly.TokenRequests, Has.Count.EqualTo(2));
     }
 }

@@ -1,0 +1,193 @@
+using System.Net;
+using Microsoft.Extensions.Logging;
+
+namespace Sparkfly.Auth.Handler.Tests;
+
+/// <summary>No failure that nobody waits for any more ends as an unobserved task exception.</summary>
+[NonParallelizable]
+public class UnobservedExceptionTests
+{
+    private const string Marker = "unobserved-by-anyone";
+
+    [Test]
+    public async Task A_token_send_that_was_given_up_and_fails_later([Values] bool isDisposed)
+    {
+        await NothingIsUnobserved(async () =>
+        {
+            var asked = new TaskCompletionSource(TaskCreationOptions.RunContinuationsAsynchronously);
+            var late = new TaskCompletionSource<HttpResponseMessage>();
+            await using TestApp app = App((_, _) =>
+            {
+                asked.TrySetResult();
+                return late.Task;
+            });
+            Task call = Ignore(app.Tokens.GetTokenAsync().AsTask());
+            await asked.Task.WaitAsync(TestApp.Patience);
+            if (isDisposed)
+            {
+                await app.DisposeAsync();
+            }
+            else
+            {
+                app.Time.Advance(TimeSpan.FromSeconds(30));
+            }
+
+            await call.WaitAsync(TestApp.Patience);
+            late.SetException(new HttpRequestException(Marker));
+        });
+    }
+
+    [Test]
+    public async Task A_renewal_that_fails_after_its_caller_has_cancelled()
+    {
+        await NothingIsUnobserved(async () =>
+        {
+            var tokens = new LateTokens();
+            using var primary = new FakePrimary(static _ => new HttpResponseMessage(HttpStatusCode.Unauthorized) { Content = new StreamContent(new EndlessStream()) });
+            await using var app = new TestApp(services =>
+            {
+                services.AddSparkflyAuth(static o => (o.Identity, o.Key) = (SecretSweep.NewSecret("identity"), SecretSweep.NewSecret("key")));
+                services.AddSingleton<ISparkflyTokenProvider>(tokens);
+                services.AddHttpClient("api").AddSparkflyAuthHandler().ConfigurePrimaryHttpMessageHandler(() => primary);
+            });
+            using HttpClient client = app.Client();
+            using var cancel = new CancellationTokenSource();
+            Task call = Ignore(client.GetAsync("offers", cancel.Token));
+            await tokens.Renewing.WaitAsync(TestApp.Patience);
+            await cancel.CancelAsync();
+            await call.WaitAsync(TestApp.Patience);
+            tokens.Fail(new InvalidOperationException(Marker));
+        });
+    }
+
+    /// <summary>Event 22 is logged where nobody waits; the others are in the way of a call or of the one token request.</summary>
+    [TestCase(1)]
+    [TestCase(2)]
+    [TestCase(22)]
+    public async Task A_logger_that_throws(int eventId)
+    {
+        await NothingIsUnobserved(async () =>
+        {
+            int tokenRequests = 0;
+            bool fails = false;
+            var logged = new TaskCompletionSource(TaskCreationOptions.RunContinuationsAsynchronously);
+            using var primary = new FakePrimary(static _ => new HttpResponseMessage(HttpStatusCode.Unauthorized));
+            await using var app = new TestApp(services =>
+            {
+                services.AddSparkflyAuth(static o => (o.Identity, o.Key, o.RetryOnUnauthorized) = (SecretSweep.NewSecret("identity"), SecretSweep.NewSecret("key"), false))
+                    .ConfigureAuthClient(client => client.ConfigurePrimaryHttpMessageHandler(() => new ScriptedPrimaryHandler((_, _) =>
+                    {
+                        Interlocked.Increment(ref tokenRequests);
+                        return Task.FromResult(fails ? new HttpResponseMessage(HttpStatusCode.InternalServerError) : Token());
+                    })));
+                services.AddLogging(logging => logging.AddProvider(new ThrowingProvider(eventId, logged)));
+                services.AddHttpClient("api").AddSparkflyAuthHandler().ConfigurePrimaryHttpMessageHandler(() => primary);
+            });
+            using HttpClient client = app.Client();
+            await Ignore(client.GetAsync("offers").WaitAsync(TestApp.Patience));
+            fails = true;
+            app.Time.Advance(TimeSpan.FromMinutes(1));
+            await Ignore(client.GetAsync("offers").WaitAsync(TestApp.Patience));
+            await Ignore(client.GetAsync("offers").WaitAsync(TestApp.Patience));
+            await logged.Task.WaitAsync(TestApp.Patience);
+            Assert.That(tokenRequests, Is.GreaterThan(1), "callers do not wait for ever");
+        });
+    }
+
+    private static HttpResponseMessage Token() => new(HttpStatusCode.NoContent) { Headers = { { "X-Auth-Token", SecretSweep.NewSecret("token") } } };
+
+    private static TestApp App(Func<HttpRequestMessage, CancellationToken, Task<HttpResponseMessage>> answer) => new(services => services
+        .AddSparkflyAuth(static options => (options.Identity, options.Key) = (SecretSweep.NewSecret("identity"), SecretSweep.NewSecret("key")))
+        .ConfigureAuthClient(client => client.ConfigurePrimaryHttpMessageHandler(() => new ScriptedPrimaryHandler(answer))));
+
+    private static async Task Ignore(Task task)
+    {
+        try
+        {
+            await task;
+        }
+        catch (Exception exception) when (exception is not TimeoutException)
+        {
+            // That is another test's.
+        }
+    }
+
+    /// <summary>Runs what leaves tasks behind, and looks at what becomes of them when they are collected.</summary>
+    private static async Task NothingIsUnobserved(Func<Task> act)
+    {
+        var unobserved = new System.Collections.Concurrent.ConcurrentQueue<string>();
+        void Note(object? sender, UnobservedTaskExceptionEventArgs args) => unobserved.Enqueue(args.Exception.ToString());
+        TaskScheduler.UnobservedTaskException += Note;
+        try
+        {
+            await Task.Run(act);
+            for (int i = 0; i < 5; i++)
+            {
+                await Task.Delay(20);
+                GC.Collect();
+                GC.WaitForPendingFinalizers();
+            }
+        }
+        finally
+        {
+            TaskScheduler.UnobservedTaskException -= Note;
+        }
+
+        Assert.That(unobserved.Where(static u => u.Contains(Marker, StringComparison.Ordinal)), Is.Empty);
+    }
+
+    private sealed class LateTokens : ISparkflyTokenProvider
+    {
+        private readonly TaskCompletionSource _renewing = new(TaskCreationOptions.RunContinuationsAsynchronously);
+        private TaskCompletionSource<SparkflyToken>? _renewed = new();
+
+        public Task Renewing => _renewing.Task;
+
+        public ValueTask<SparkflyToken> GetTokenAsync(CancellationToken cancellationToken = default) =>
+            new(new SparkflyToken(SecretSweep.NewSecret("token"), DateTimeOffset.MinValue, DateTimeOffset.MaxValue));
+
+        public ValueTask<SparkflyToken> RenewTokenAsync(SparkflyToken rejected, CancellationToken cancellationToken = default)
+        {
+            _renewing.TrySetResult();
+            return new(_renewed!.Task);
+        }
+
+        public void Fail(Exception exception)
+        {
+            _renewed!.SetException(exception);
+            _renewed = null;
+        }
+    }
+
+    private sealed class EndlessStream : MemoryStream
+    {
+        public override async ValueTask<int> ReadAsync(Memory<byte> buffer, CancellationToken cancellationToken = default)
+        {
+            await Task.Delay(Timeout.Infinite, cancellationToken);
+            return 0;
+        }
+    }
+
+    private sealed class ThrowingProvider(int eventId, TaskCompletionSource logged) : ILoggerProvider, ILogger
+    {
+        public ILogger CreateLogger(string categoryName) => this;
+
+        public IDisposable? BeginScope<TState>(TState state)
+            where TState : notnull => null;
+
+        public bool IsEnabled(LogLevel logLevel) => true;
+
+        public void Log<TState>(LogLevel logLevel, EventId id, TState state, Exception? exception, Func<TState, Exception?, string> formatter)
+        {
+            if (id.Id == eventId && formatter(state, exception).Contains("Sparkfly", StringComparison.Ordinal))
+            {
+                logged.TrySetResult();
+                throw new InvalidOperationException(Marker);
+            }
+        }
+
+        public void Dispose()
+        {
+        }
+    }
+}
