@@ -104,7 +104,7 @@ internal static class AuthMessages
             ? $" to {origin}"
             : "";
 
-    // A stack has no values in it, but the names of parameters: "key" would be taken for the secret of whoever chose that one.
+    // A stack trace holds no values, but names of parameters, such as "key", which a short secret may equal.
     private static string WithoutStack(Exception exception) =>
         string.Join('\n', exception.ToString().Split('\n').Where(static line => !line.StartsWith("   at ", StringComparison.Ordinal)));
 
