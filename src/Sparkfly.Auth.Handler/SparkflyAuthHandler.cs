@@ -101,7 +101,7 @@ public sealed class SparkflyAuthHandler : DelegatingHandler, IInnermostHandler
     {
         ArgumentNullException.ThrowIfNull(request);
         PrimaryHandlerPolicy primary = _primary ??= _primaries.ForApi(this);
-        if ((_account ??= Accounts.GetRegistered(_accountName)) is not { } account || NamedAccount is not null || RequestAccountHandler.NameIn(request) is not null)
+        if ((_account ?? FindAccount()) is not { } account || NamedAccount is not null || RequestAccountHandler.NameIn(request) is not null)
         {
             return SendNamedAsync(request, isAsync, cancellationToken);
         }
@@ -152,6 +152,18 @@ public sealed class SparkflyAuthHandler : DelegatingHandler, IInnermostHandler
         return SendUntilFinalAsync(request, account, null, new Sent(token, address, sending.Result), isAsync, cancellationToken);
     }
 
+    /// <summary>The handler's own account; null where a source has to be asked for it.</summary>
+    private SparkflyAccount? FindAccount()
+    {
+        if (Accounts.IsBeingRead(_accountName))
+        {
+            // For this request alone: what configures the account sends it, and it cannot be a request of the account.
+            return Accounts.None;
+        }
+
+        return _account = Accounts.GetRegistered(_accountName) ?? (_accountName.Length == 0 ? Accounts.None : null);
+    }
+
     /// <summary>The common case where the response comes later. Its state machine is what a request costs, so it holds no more than it must.</summary>
     private async Task<HttpResponseMessage> FinishAsync(
         HttpRequestMessage request, SparkflyToken token, Uri address, int headers, Task<HttpResponseMessage> sending, CancellationToken cancellationToken)
@@ -194,7 +206,7 @@ public sealed class SparkflyAuthHandler : DelegatingHandler, IInnermostHandler
             }
         }
 
-        account ??= await Accounts.GetAsync(_accountName, cancellationToken).OrBlock(isAsync).ConfigureAwait(false);
+        account ??= _account ?? await Accounts.GetAsync(_accountName, cancellationToken).OrBlock(isAsync).ConfigureAwait(false);
         return await SendUntilFinalAsync(request, account, null, null, isAsync, cancellationToken).ConfigureAwait(false);
     }
 
@@ -547,7 +559,14 @@ public sealed class SparkflyAuthHandler : DelegatingHandler, IInnermostHandler
             return;
         }
 
-        if (Origin.IsSparkflys(uri) && account.TakeWarningOfSparkflyHost())
+        if (ReferenceEquals(account, Accounts.None))
+        {
+            if (Origin.IsSparkflys(uri) && account.TakeWarningOfSparkflyHost())
+            {
+                Log.NoAccount(_logger, Origin.Of(uri));
+            }
+        }
+        else if (Origin.IsSparkflys(uri) && account.TakeWarningOfSparkflyHost())
         {
             Log.OtherSparkflyOrigin(_logger, Origin.Of(uri), account.ShownName, home);
         }

@@ -21,7 +21,15 @@ public sealed class SparkflyAuthOptions
     /// user info, query or fragment. Default: <see cref="SparkflyEnvironments.Staging"/>.
     /// </summary>
     /// <remarks>The account's token is sent to the origin of this address (scheme, host, port) and to no other.</remarks>
-    public Uri? BaseAddress { get; set; } = SparkflyEnvironments.Staging;
+    public Uri? BaseAddress
+    {
+        get;
+        set => (field, IsBaseAddressSet) = (value, true);
+    }
+
+        = SparkflyEnvironments.Staging;
+
+    internal bool IsBaseAddressSet { get; private set; }
 
     /// <summary>
     /// Gets or sets the address of the token request. Default: <see langword="null"/>, which is <c>auth</c> under

@@ -13,7 +13,7 @@ namespace Sparkfly.Auth.Handler;
 [DebuggerDisplay("{Count} accounts")]
 internal sealed class SourcedAccounts(
     IServiceScopeFactory scopes,
-    IEnumerable<IValidateOptions<SparkflyAuthOptions>> validators,
+    Lazy<IEnumerable<IValidateOptions<SparkflyAuthOptions>>> validators,
     Func<string, CurrentSettings, SparkflyTokenProvider> newTokens,
     TimeProvider time,
     ILogger logger,
@@ -132,6 +132,8 @@ internal sealed class SourcedAccounts(
     {
         try
         {
+            // First: the service provider may be disposed while the source is asked.
+            IEnumerable<IValidateOptions<SparkflyAuthOptions>> checks = validators.Value;
             SparkflyAuthOptions? options = await TimeLimit.RunAsync(
                 $"The {nameof(ISparkflyAccountSource)} did not answer within {s_longestLookup:c}.",
                 cancellationToken => AskSourceAsync(name, cancellationToken),
@@ -143,7 +145,7 @@ internal sealed class SourcedAccounts(
                 return default;
             }
 
-            string[] problems = [.. validators.Select(v => v.Validate(name, options)).SelectMany(static r => r.Failures ?? [])];
+            string[] problems = [.. checks.Select(v => v.Validate(name, options)).SelectMany(static r => r.Failures ?? [])];
             return problems.Length == 0
                 ? new Answer(AccountSettings.From(options), null, null)
                 : new Answer(null, () => new OptionsValidationException(name, typeof(SparkflyAuthOptions), problems), null);

@@ -1,3 +1,5 @@
+using System.Diagnostics;
+
 namespace Sparkfly.Auth.Handler;
 
 /// <summary>One account as a handler sees it: its settings, and its token provider.</summary>
@@ -8,6 +10,14 @@ internal sealed class SparkflyAccount(string name, CurrentSettings settings, Fun
 {
     private ISparkflyTokenProvider? _tokens;
     private int _hasWarnedOfSparkflyHost;
+
+    /// <summary>An account whose origin is nowhere.</summary>
+    public static SparkflyAccount NewNone()
+    {
+        var settings = new CurrentSettings();
+        settings.Update(AccountSettings.Nowhere);
+        return new SparkflyAccount("", settings, static () => throw new UnreachableException());
+    }
 
     public string Name => name;
 

@@ -1,4 +1,5 @@
 using System.Diagnostics;
+using Microsoft.Extensions.Configuration;
 using Microsoft.Extensions.DependencyInjection;
 using Microsoft.Extensions.DependencyInjection.Extensions;
 
@@ -12,25 +13,29 @@ namespace Sparkfly.Auth.Handler;
 [DebuggerDisplay("{Names.Count} accounts")]
 internal sealed class AccountRegistrations(IServiceCollection owner)
 {
-    private readonly IServiceCollection _owner = owner;
-
     /// <summary>The registered accounts.</summary>
     public HashSet<string> Names { get; private init; } = [];
 
     /// <summary>Those whose token is shared with a fleet; <see cref="RegisteredAccounts.OfSource"/> for all accounts of the source.</summary>
     public HashSet<string> Shared { get; private init; } = [];
 
+    /// <summary>The configuration sections of accounts: the section, or its path in the application's configuration.</summary>
+    public List<(string Account, IConfigurationSection? Section, string Path)> Sections { get; private init; } = [];
+
+    /// <summary>The services of the application.</summary>
+    public IServiceCollection Services { get; } = owner;
+
     /// <summary>What is registered now, for one service provider.</summary>
     public RegisteredAccounts Freeze() => new(Names.ToHashSet(), Shared.ToHashSet());
 
     /// <summary>Gets those of these services; null where nothing is registered with them yet.</summary>
-    public static AccountRegistrations? In(IServiceCollection services) => Find(services) is { } found && ReferenceEquals(found._owner, services) ? found : null;
+    public static AccountRegistrations? In(IServiceCollection services) => Find(services) is { } found && ReferenceEquals(found.Services, services) ? found : null;
 
     /// <summary>Adds those of these services, which may be a copy of others.</summary>
     public static AccountRegistrations AddTo(IServiceCollection services)
     {
         AccountRegistrations registrations = Find(services) is { } copied
-            ? new AccountRegistrations(services) { Names = [.. copied.Names], Shared = [.. copied.Shared] }
+            ? new AccountRegistrations(services) { Names = [.. copied.Names], Shared = [.. copied.Shared], Sections = [.. copied.Sections] }
             : new AccountRegistrations(services);
         services.Replace(ServiceDescriptor.Singleton(registrations));
         return registrations;

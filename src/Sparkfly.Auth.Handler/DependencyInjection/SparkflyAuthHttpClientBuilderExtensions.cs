@@ -53,7 +53,7 @@ public static class SparkflyAuthHttpClientBuilderExtensions
         }
 
         services.AddSingleton(new ClientRegistration(client, account));
-        StartupChecks.AddAccountCheck(services, Describe(client), account);
+        StartupChecks.AddHandlerCheck(services, Describe(client), account);
         return client is null ? builder : builder.ConfigureHttpClient((provider, http) =>
             http.BaseAddress ??= provider.GetRequiredService<SparkflyAccounts>().GetRegistered(account)?.Settings.BaseAddress);
     }

@@ -26,7 +26,29 @@ public static class SparkflyAuthServiceCollectionExtensions
     /// </code>
     /// </example>
     public static SparkflyAuthBuilder AddSparkflyAuth(this IServiceCollection services) =>
-        AddAccount(services, "", static options => options.BindConfiguration(SparkflyAuthOptions.SectionName));
+        AddSparkflyAuth(services, "");
+
+    /// <summary>
+    /// Registers a named Sparkfly account with the settings in section <c>Sparkfly:{name}</c> of the application's <see cref="IConfiguration"/>, followed
+    /// on reload, for an application that serves several.
+    /// </summary>
+    /// <inheritdoc cref="AddSparkflyAuth(IServiceCollection)" path="/remarks"/>
+    /// <example>
+    /// <code>
+    /// builder.Services.AddSparkflyAuth("north");
+    /// builder.Services.AddHttpClient("north").AddSparkflyAuthHandler("north");
+    /// </code>
+    /// </example>
+    /// <param name="services">The services to register it with.</param>
+    /// <param name="name">The account's name, case-sensitive; empty for the default account, whose section is <c>Sparkfly</c>.</param>
+    /// <returns>A builder to configure the account further.</returns>
+    /// <exception cref="ArgumentNullException">An argument is <see langword="null"/>.</exception>
+    public static SparkflyAuthBuilder AddSparkflyAuth(this IServiceCollection services, string name)
+    {
+        ArgumentNullException.ThrowIfNull(name);
+        string path = name.Length == 0 ? SparkflyAuthOptions.SectionName : ConfigurationPath.Combine(SparkflyAuthOptions.SectionName, name);
+        return AddAccount(services, name, options => options.BindConfiguration(path), (name, null, path));
+    }
 
     /// <summary>Registers the default Sparkfly account with settings made in code.</summary>
     /// <inheritdoc cref="AddSparkflyAuth(IServiceCollection)" path="/remarks"/>
@@ -72,7 +94,7 @@ public static class SparkflyAuthServiceCollectionExtensions
     public static SparkflyAuthBuilder AddSparkflyAuth(this IServiceCollection services, string name, IConfiguration section)
     {
         ArgumentNullException.ThrowIfNull(section);
-        return AddAccount(services, name, options => options.Bind(section));
+        return AddAccount(services, name, options => options.Bind(section), section is IConfigurationSection part ? (name, part, part.Path) : null);
     }
 
     /// <summary>
@@ -104,7 +126,10 @@ public static class SparkflyAuthServiceCollectionExtensions
     }
 
     private static SparkflyAuthBuilder AddAccount(
-        IServiceCollection services, string name, Action<OptionsBuilder<SparkflyAuthOptions>> configure)
+        IServiceCollection services,
+        string name,
+        Action<OptionsBuilder<SparkflyAuthOptions>> configure,
+        (string Account, IConfigurationSection? Section, string Path)? section = null)
     {
         ArgumentNullException.ThrowIfNull(services);
         ArgumentNullException.ThrowIfNull(name);
@@ -114,7 +139,7 @@ public static class SparkflyAuthServiceCollectionExtensions
         }
 
         configure(services.AddOptions<SparkflyAuthOptions>(name));
-        SparkflyServices.AddAccount(services, name);
+        SparkflyServices.AddAccount(services, name, section);
         return new SparkflyAuthBuilder(name, services);
     }
 }

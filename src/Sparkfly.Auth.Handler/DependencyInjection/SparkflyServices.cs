@@ -1,5 +1,6 @@
 using Microsoft.Extensions.Caching.Distributed;
 using Microsoft.Extensions.Caching.Memory;
+using Microsoft.Extensions.Configuration;
 using Microsoft.Extensions.DependencyInjection;
 using Microsoft.Extensions.DependencyInjection.Extensions;
 using Microsoft.Extensions.Hosting;
@@ -28,21 +29,30 @@ internal static class SparkflyServices
         services.AddMemoryCache();
         services.AddMetrics();
         services.TryAddSingleton<SparkflyMetrics>();
+        services.TryAddSingleton(static provider => new SparkflyLogger(provider));
         services.TryAddSingleton(static provider => provider.GetRequiredService<AccountRegistrations>().Freeze());
+        services.TryAddSingleton(NewSections);
         services.TryAddSingleton(NewAccounts);
         services.TryAddSingleton(static provider => new PrimaryHandlers(Logger(provider)));
         services.TryAddSingleton(static provider => new TokenStates(Time(provider)));
         services.TryAddSingleton(static provider => new AuthEndpoints(Logger(provider)));
         services.TryAddEnumerable(ServiceDescriptor.Singleton<IValidateOptions<SparkflyAuthOptions>, SparkflyAuthOptionsValidator>());
         services.TryAddEnumerable(ServiceDescriptor.Singleton<IValidateOptions<HttpClientFactoryOptions>, SecretHeaderRedaction>());
+        services.TryAddEnumerable(ServiceDescriptor.Singleton<IValidateOptions<HttpClientFactoryOptions>, AuthClientHandlers>());
         PipelineBuilder.Decorate(services);
         return AccountRegistrations.AddTo(services);
     }
 
-    /// <summary>Adds a registered account, once.</summary>
-    public static void AddAccount(IServiceCollection services, string name)
+    /// <summary>Adds a registered account, once, and each section that it is bound to.</summary>
+    public static void AddAccount(IServiceCollection services, string name, (string Account, IConfigurationSection? Section, string Path)? section)
     {
-        if (!AddCore(services).Names.Add(name))
+        AccountRegistrations registrations = AddCore(services);
+        if (section is { } bound)
+        {
+            registrations.Sections.Add(bound);
+        }
+
+        if (!registrations.Names.Add(name))
         {
             return;
         }
@@ -99,7 +109,7 @@ internal static class SparkflyServices
     public static SparkflyAuthHandler NewHandler(IServiceProvider provider, string account)
     {
         var accounts = provider.GetRequiredService<SparkflyAccounts>();
-        return accounts.WhyUnknown(account) is { } problem
+        return accounts.WhyNoHandler(account) is { } problem
             ? throw new InvalidOperationException(problem)
             : new SparkflyAuthHandler(
                 account, accounts, provider.GetRequiredService<PrimaryHandlers>(), provider.GetRequiredService<SparkflyMetrics>(), Time(provider), Logger(provider));
@@ -110,9 +120,6 @@ internal static class SparkflyServices
     private static void AddAuthClient(IServiceCollection services, string registration) =>
         services.AddHttpClient(SparkflyAuthClient.ClientName(registration))
 
-            // What is there already comes from ConfigureHttpClientDefaults: a retry there would make several POSTs of one attempt.
-            .ConfigureAdditionalHttpMessageHandlers(static (handlers, _) => handlers.Clear())
-
             // AuthTimeout is the bound, on the application's clock.
             .ConfigureHttpClient(static client => client.Timeout = Timeout.InfiniteTimeSpan);
 
@@ -120,9 +127,35 @@ internal static class SparkflyServices
         services.TryAddEnumerable(ServiceDescriptor.Singleton<IHostedService, WarmUpService>(static provider => new WarmUpService(
             provider.GetRequiredService<SparkflyAccounts>(),
             provider.GetService<BoundedCache>(),
+            () => StartTelemetry(provider),
             provider.GetRequiredService<IOptions<WarmUpOptions>>(),
             Time(provider),
             Logger(provider))));
+
+    /// <summary>
+    /// Creates OpenTelemetry's providers, which listen from then on. Its own service does that too, but only after the first token request.
+    /// </summary>
+    private static void StartTelemetry(IServiceProvider provider)
+    {
+        foreach (Type service in provider.GetRequiredService<AccountRegistrations>().Services.Select(static d => d.ServiceType).Distinct().ToList())
+        {
+            if (service.FullName is "OpenTelemetry.Trace.TracerProvider" or "OpenTelemetry.Metrics.MeterProvider")
+            {
+                _ = provider.GetService(service);
+            }
+        }
+    }
+
+    private static AccountSections NewSections(IServiceProvider provider)
+    {
+        var configuration = provider.GetService<IConfiguration>();
+        return new AccountSections(provider.GetRequiredService<AccountRegistrations>().Sections.ToLookup(
+            static s => s.Account,
+            s => new AccountSection(s.Section ?? configuration?.GetSection(s.Path) ?? throw new InvalidOperationException(
+                $"{AccountName.Label(s.Account)}: the settings are in the configuration section '{s.Path}', and no IConfiguration is registered. A host " +
+                "registers it. Without a host call services.AddSingleton<IConfiguration>(configuration), or set the options in code: " +
+                "services.AddSparkflyAuth(options => …)."))));
+    }
 
     private static SparkflyAccounts NewAccounts(IServiceProvider provider) => new(
         provider.GetRequiredService<RegisteredAccounts>(),
@@ -130,13 +163,27 @@ internal static class SparkflyServices
             ? provider.GetRequiredService<ISparkflyTokenProvider>()
             : provider.GetRequiredKeyedService<ISparkflyTokenProvider>(name),
         provider.GetService<SourcedAccounts>(),
-        provider.GetRequiredService<IOptionsFactory<SparkflyAuthOptions>>(),
-        provider.GetServices<IOptionsChangeTokenSource<SparkflyAuthOptions>>(),
-        Logger(provider));
+        NewSettings(provider));
+
+    /// <summary>Resolves what makes options when they are read: it may need a client, and so one of our handlers.</summary>
+    private static Func<string, AccountSettingsMonitor> NewSettings(IServiceProvider provider)
+    {
+        var changes = new Lazy<ILookup<string, IOptionsChangeTokenSource<SparkflyAuthOptions>>>(() =>
+            provider.GetServices<IOptionsChangeTokenSource<SparkflyAuthOptions>>().ToLookup(static c => c.Name ?? Options.DefaultName));
+        return name =>
+        {
+            IEnumerable<AccountSection> sections = provider.GetRequiredService<AccountSections>().Of(name);
+            return new AccountSettingsMonitor(
+                name,
+                provider.GetRequiredService<IOptionsFactory<SparkflyAuthOptions>>(),
+                changes.Value[name],
+                new SettingsReport(name, sections, provider.GetService<IHostEnvironment>()?.IsProduction() == true, Logger(provider)));
+        };
+    }
 
     private static SourcedAccounts NewSourcedAccounts(IServiceProvider provider) => new(
         provider.GetRequiredService<IServiceScopeFactory>(),
-        provider.GetServices<IValidateOptions<SparkflyAuthOptions>>(),
+        new(provider.GetServices<IValidateOptions<SparkflyAuthOptions>>),
         (name, settings) => NewTokenProvider(provider, name, settings, RegisteredAccounts.OfSource),
         Time(provider),
         Logger(provider),
@@ -186,5 +233,5 @@ internal static class SparkflyServices
 
     private static TimeProvider Time(IServiceProvider provider) => provider.GetService<TimeProvider>() ?? TimeProvider.System;
 
-    private static ILogger Logger(IServiceProvider provider) => provider.GetRequiredService<ILoggerFactory>().CreateLogger(Log.Category);
+    private static SparkflyLogger Logger(IServiceProvider provider) => provider.GetRequiredService<SparkflyLogger>();
 }

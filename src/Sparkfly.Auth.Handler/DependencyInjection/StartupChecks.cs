@@ -21,9 +21,17 @@ internal static class StartupChecks
     /// <param name="user">What asks for the account, to begin the message with.</param>
     /// <param name="account">The account's name.</param>
     public static void AddAccountCheck(IServiceCollection services, string user, string account) =>
+        Add(services, user, account, static (accounts, name) => accounts.WhyUnknown(name));
+
+    /// <summary>There can be a handler of the account for a client.</summary>
+    /// <inheritdoc cref="AddAccountCheck"/>
+    public static void AddHandlerCheck(IServiceCollection services, string user, string account) =>
+        Add(services, user, account, static (accounts, name) => accounts.WhyNoHandler(name));
+
+    private static void Add(IServiceCollection services, string user, string account, Func<SparkflyAccounts, string, string?> check) =>
         Add(services, $"{user} {account}", provider =>
         {
-            if (provider.GetRequiredService<SparkflyAccounts>().WhyUnknown(account) is { } problem)
+            if (check(provider.GetRequiredService<SparkflyAccounts>(), account) is { } problem)
             {
                 throw new OptionsValidationException(account, typeof(SparkflyAuthOptions), [$"{user} asks for an account: {problem}"]);
             }

@@ -35,6 +35,15 @@ internal static partial class Log
     [LoggerMessage(12, LogLevel.Warning, "The application's account source failed for Sparkfly account '{Account}', which goes on with the settings it has; it is asked again after {Interval}.")]
     public static partial void SourceFailed(ILogger logger, string account, TimeSpan interval, Exception exception);
 
+    [LoggerMessage(13, LogLevel.Information, "Sparkfly account '{Account}' is at {BaseAddress}.")]
+    public static partial void BaseAddress(ILogger logger, string account, Uri baseAddress);
+
+    [LoggerMessage(14, LogLevel.Warning, "Sparkfly account '{Account}' is in Sparkfly's staging environment, the default, and the application's environment is Production. Set {Setting}, for production to {Production}.")]
+    public static partial void StagingInProduction(ILogger logger, string account, string setting, Uri production);
+
+    [LoggerMessage(15, LogLevel.Warning, "The configuration of Sparkfly account '{Account}' has the key {Key}, which is no option, so its value has no effect.")]
+    public static partial void UnknownKey(ILogger logger, string account, string key);
+
     [LoggerMessage(20, LogLevel.Information, "A token of Sparkfly account '{Account}' was rejected with 401; the request is sent again with a new one.")]
     public static partial void Replayed(ILogger logger, string account);
 
@@ -52,6 +61,9 @@ internal static partial class Log
 
     [LoggerMessage(33, LogLevel.Critical, "The primary handler {Handler} has followed a redirect with a secret of Sparkfly's on the request. It is not used again; turn its redirects off.")]
     public static partial void PrimaryHandlerFollowedRedirect(ILogger logger, string handler);
+
+    [LoggerMessage(34, LogLevel.Warning, "A request to {Origin}, an address of Sparkfly's, leaves without a token: it names no account, and there is no default account. Call request.SetSparkflyAccount(name), or services.AddSparkflyAuth(). This is logged once.")]
+    public static partial void NoAccount(ILogger logger, string origin);
 
     [LoggerMessage(40, LogLevel.Warning, "The host starts without a token for Sparkfly account '{Account}'; the first request needs one. {Reason}")]
     public static partial void WarmUpFailed(ILogger logger, string account, string reason);

@@ -19,8 +19,19 @@ internal sealed class WarmUpOptions
 /// Connects a fleet's cache, and gets tokens, while the host starts: after its options are validated, before any service is started, the server
 /// among them. One for all accounts, which are warmed up side by side, also where the host starts its services one after another.
 /// </summary>
+/// <param name="accounts">The accounts.</param>
+/// <param name="cache">The fleet's cache; null where there is none.</param>
+/// <param name="startTelemetry">Starts what listens to traces and metrics, which a host starts with its services.</param>
+/// <param name="options">The accounts to warm up.</param>
+/// <param name="time">The clock.</param>
+/// <param name="logger">The log.</param>
 internal sealed class WarmUpService(
-    SparkflyAccounts accounts, BoundedCache? cache, IOptions<WarmUpOptions> options, TimeProvider time, ILogger logger) : IHostedLifecycleService
+    SparkflyAccounts accounts,
+    BoundedCache? cache,
+    Action startTelemetry,
+    IOptions<WarmUpOptions> options,
+    TimeProvider time,
+    ILogger logger) : IHostedLifecycleService
 {
     // A start that says nothing for longer than this looks as if it hung.
     private static readonly TimeSpan s_noticeable = TimeSpan.FromSeconds(2);
@@ -28,6 +39,7 @@ internal sealed class WarmUpService(
     /// <inheritdoc/>
     public async Task StartingAsync(CancellationToken cancellationToken)
     {
+        startTelemetry();
         if (cache is not null)
         {
             await ConnectAsync(cache, cancellationToken).ConfigureAwait(false);

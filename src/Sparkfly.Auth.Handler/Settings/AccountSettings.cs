@@ -44,11 +44,15 @@ internal sealed record AccountSettings
         DistributedCacheTimeout = options.DistributedCacheTimeout;
     }
 
+    /// <summary>Settings of no account: no address is at its origin.</summary>
+    public static AccountSettings Nowhere { get; } =
+        new(new SparkflyAuthOptions { Identity = "", Key = "" }) { Origin = Origin.Nowhere };
+
     /// <summary>With its last slash, so that relative addresses of a client are resolved under it.</summary>
     public Uri BaseAddress { get; }
 
     /// <summary>Where the account's token may go.</summary>
-    public Origin Origin { get; }
+    public Origin Origin { get; private init; }
 
     public Uri AuthEndpoint { get; }
 

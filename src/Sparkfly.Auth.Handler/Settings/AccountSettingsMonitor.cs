@@ -1,4 +1,3 @@
-using Microsoft.Extensions.Logging;
 using Microsoft.Extensions.Options;
 using Microsoft.Extensions.Primitives;
 
@@ -12,10 +11,13 @@ internal sealed class AccountSettingsMonitor(
     string name,
     IOptionsFactory<SparkflyAuthOptions> factory,
     IEnumerable<IOptionsChangeTokenSource<SparkflyAuthOptions>> changes,
-    ILogger logger) : CurrentSettings, IDisposable
+    SettingsReport report) : CurrentSettings, IDisposable
 {
     private readonly List<IDisposable> _subscriptions = [];
     private readonly Lock _reloading = new();
+
+    // The last valid options.
+    private SparkflyAuthOptions? _options;
 
     /// <summary>Reads the options for the first time.</summary>
     /// <exception cref="OptionsValidationException">The account's options are invalid.</exception>
@@ -31,10 +33,14 @@ internal sealed class AccountSettingsMonitor(
                     _subscriptions.Add(ChangeToken.OnChange(source.GetChangeToken, Reload));
                 }
 
-                AccountSettings read = AccountSettings.From(factory.Create(name));
+                SparkflyAuthOptions options = factory.Create(name);
 
                 // Code that configures the options may have changed them meanwhile, on this thread.
-                Update(Current ?? read);
+                if (Current is null)
+                {
+                    Update(AccountSettings.From(options));
+                    _options = options;
+                }
             }
         }
         catch
@@ -42,6 +48,15 @@ internal sealed class AccountSettingsMonitor(
             // Not under the lock: disposing waits for a reload in progress, which waits for the lock.
             Dispose();
             throw;
+        }
+    }
+
+    /// <summary>Logs what <see cref="Start"/> has read.</summary>
+    public void ReportStart()
+    {
+        lock (_reloading)
+        {
+            report.Started(_options!, Current!);
         }
     }
 
@@ -54,18 +69,21 @@ internal sealed class AccountSettingsMonitor(
         {
             try
             {
-                if (Update(AccountSettings.From(factory.Create(name))))
+                SparkflyAuthOptions options = factory.Create(name);
+                if (Update(AccountSettings.From(options)))
                 {
-                    Log.SettingsChanged(logger, AccountName.Shown(name));
+                    report.Changed(options, Current!);
                 }
+
+                _options = options;
             }
             catch (OptionsValidationException exception)
             {
-                Log.InvalidReload(logger, AccountName.Shown(name), exception.Message);
+                report.Rejected(exception.Message);
             }
             catch (Exception exception)
             {
-                Log.InvalidReload(logger, AccountName.Shown(name), $"{SettingIn(exception.Message)} cannot be read ({exception.GetType().Name}).");
+                report.Rejected($"{SettingIn(exception.Message)} cannot be read ({exception.GetType().Name}).");
             }
         }
     }

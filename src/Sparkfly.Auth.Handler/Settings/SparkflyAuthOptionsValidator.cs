@@ -2,14 +2,18 @@ using Microsoft.Extensions.Options;
 
 namespace Sparkfly.Auth.Handler;
 
-/// <summary>Lists everything that is wrong with an account's options, by the setting's name, and repeats no value: it may be a secret.</summary>
-internal sealed class SparkflyAuthOptionsValidator : IValidateOptions<SparkflyAuthOptions>
+/// <summary>
+/// Lists everything that is wrong with an account's options, by the configuration key where they come from a section, and repeats no value: it may be a
+/// secret.
+/// </summary>
+internal sealed class SparkflyAuthOptionsValidator(AccountSections sections) : IValidateOptions<SparkflyAuthOptions>
 {
     private static readonly TimeSpan s_oneDay = TimeSpan.FromDays(1);
 
     public ValidateOptionsResult Validate(string? name, SparkflyAuthOptions options)
     {
         var problems = new List<string>();
+        AccountSection? section = sections.Of(name ?? "").LastOrDefault();
         CheckAddress(nameof(options.BaseAddress), options.BaseAddress, options.AllowHttp);
         if (options.AuthEndpoint is not null)
         {
@@ -47,10 +51,17 @@ internal sealed class SparkflyAuthOptionsValidator : IValidateOptions<SparkflyAu
             Add(nameof(options.MaxReplayBodySize), $"must be from 0 to {Array.MaxLength} bytes");
         }
 
+        if (problems.Count > 0 && section is { Exists: false })
+        {
+            problems.Insert(0, $"The configuration section {section.Path} does not exist.");
+        }
+
         return problems.Count == 0 ? ValidateOptionsResult.Success : ValidateOptionsResult.Fail(problems);
 
-        void Add(string setting, string problem) =>
-            problems.Add(string.IsNullOrEmpty(name) ? $"Sparkfly {setting} {problem}." : $"{AccountName.Label(name)}: {setting} {problem}.");
+        void Add(string setting, string problem) => problems.Add(
+            section is not null ? $"{section.KeyOf(setting)} {problem}."
+            : string.IsNullOrEmpty(name) ? $"Sparkfly {setting} {problem}."
+            : $"{AccountName.Label(name)}: {setting} {problem}.");
 
         void CheckAddress(string setting, Uri? address, bool allowHttp)
         {

@@ -9,7 +9,12 @@ internal sealed record Origin
     private readonly string _host;
     private readonly int _port;
 
+    private Origin() => (_scheme, _host, _port) = ("", "", -1);
+
     public Origin(Uri address) => (_scheme, _host, _port) = (address.Scheme, address.IdnHost, address.Port);
+
+    /// <summary>The origin of no address.</summary>
+    public static Origin Nowhere { get; } = new();
 
     /// <summary>
     /// Compared by <see cref="Uri.IdnHost"/>, which is the name that a connection is made to: unlike <see cref="Uri.Host"/> it tells IPv6

@@ -93,7 +93,7 @@ public partial class DocumentationTests
             IEnumerable<string> names = account.GetChildren().Where(static s => s.Value is not null).Select(static s => s.Key);
             var options = new SparkflyAuthOptions { Identity = "elsewhere", Key = "elsewhere" };
             account.Bind(options);
-            ValidateOptionsResult result = new SparkflyAuthOptionsValidator().Validate(account.Path, options);
+            ValidateOptionsResult result = Configured.NewValidator().Validate(account.Path, options);
 
             Assert.That(names.Except(Options), Is.Empty, $"{page}:{line}: {account.Path}");
             Assert.That(result.Failures ?? [], Is.Empty, $"{page}:{line}: {account.Path}");

@@ -1,4 +1,5 @@
 using System.Collections.Concurrent;
+using System.Diagnostics;
 using System.Net;
 using Microsoft.AspNetCore.Builder;
 using Microsoft.AspNetCore.Hosting;
@@ -7,6 +8,9 @@ using Microsoft.Extensions.Hosting;
 using Microsoft.Extensions.Logging;
 using Microsoft.Extensions.Options;
 using Microsoft.Extensions.Time.Testing;
+using OpenTelemetry;
+using OpenTelemetry.Metrics;
+using OpenTelemetry.Trace;
 
 namespace Sparkfly.Auth.Handler.Tests;
 
@@ -33,6 +37,42 @@ public class WarmUpTests
         Assert.That(host.Services.GetRequiredService<ISparkflyTokenProvider>().GetTokenAsync().AsTask().IsCompletedSuccessfully);
         Assert.That(_sparkfly.TokenRequests.Value, Is.EqualTo(1));
         Assert.That(Warnings, Is.Empty);
+    }
+
+    [Test]
+    public async Task The_first_token_request_is_traced_and_measured_by_OpenTelemetry([Values] bool isTelemetryFirst, [Values] bool isConcurrent)
+    {
+        using Activity start = new Activity("start").Start();
+        var activities = new Activities(start.TraceId);
+        var metrics = new Metrics();
+        void AddTelemetry(IServiceCollection services) => services.AddOpenTelemetry()
+            .WithTracing(tracing => tracing.AddSource("Sparkfly.Auth.Handler").AddProcessor(activities))
+            .WithMetrics(metering => metering.AddMeter("Sparkfly.Auth.Handler").AddReader(new BaseExportingMetricReader(metrics)));
+        using IHost host = Build(
+            builder =>
+            {
+                if (!isTelemetryFirst)
+                {
+                    AddTelemetry(builder.Services);
+                }
+
+                builder.WarmUpOnStart();
+            },
+            before: services =>
+            {
+                services.Configure<HostOptions>(options => options.ServicesStartConcurrently = isConcurrent);
+                if (isTelemetryFirst)
+                {
+                    AddTelemetry(services);
+                }
+            });
+
+        await StartAsync(host);
+        host.Services.GetRequiredService<MeterProvider>().ForceFlush();
+
+        Assert.That(activities.Names, Is.EqualTo((string[])["sparkfly.auth.token.request"]));
+        Assert.That(metrics.Names, Does.Contain("sparkfly.auth.token.request.duration"));
+        await host.StopAsync();
     }
 
     [Test]
@@ -275,6 +315,35 @@ public class WarmUpTests
         });
 
     /// <summary>A service of the application's that notes when it is started.</summary>
+    // Hears every container of the process.
+    private sealed class Activities(ActivityTraceId trace) : BaseProcessor<Activity>
+    {
+        public ConcurrentQueue<string> Names { get; } = [];
+
+        public override void OnEnd(Activity data)
+        {
+            if (data.TraceId == trace)
+            {
+                Names.Enqueue(data.OperationName);
+            }
+        }
+    }
+
+    private sealed class Metrics : BaseExporter<Metric>
+    {
+        public ConcurrentQueue<string> Names { get; } = [];
+
+        public override ExportResult Export(in Batch<Metric> batch)
+        {
+            foreach (Metric metric in batch)
+            {
+                Names.Enqueue(metric.Name);
+            }
+
+            return ExportResult.Success;
+        }
+    }
+
     private sealed class AtStart(Action note) : IHostedService
     {
         public Task StartAsync(CancellationToken cancellationToken)

@@ -19,4 +19,7 @@ internal static class Configured
         ("Sparkfly:BaseAddress", server.BaseAddress.AbsoluteUri),
         ("Sparkfly:Identity", server.Options.Identity),
         ("Sparkfly:Key", server.Options.Key));
+
+    /// <summary>The validator of options that come from no section.</summary>
+    public static SparkflyAuthOptionsValidator NewValidator() => new(new AccountSections(Array.Empty<AccountSection>().ToLookup(static _ => "")));
 }

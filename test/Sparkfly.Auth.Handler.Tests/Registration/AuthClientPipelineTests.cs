@@ -1,3 +1,5 @@
+using Microsoft.Extensions.Http;
+using Microsoft.Extensions.Options;
 using SparkflyStandIn;
 
 namespace Sparkfly.Auth.Handler.Tests;
@@ -39,6 +41,81 @@ public class AuthClientPipelineTests
         await Thrown.By<SparkflyAuthenticationException>(() => app.Tokens.GetTokenAsync().AsTask());
 
         Assert.That(server.TokenRequests, Is.EqualTo(1));
+    }
+
+    public static TestCaseData[] ForAllClients() =>
+    [
+        .. from isFirst in (bool[])[true, false]
+        from registration in ((string Name, Action<IServiceCollection, Action<HttpClientFactoryOptions>> Register)[])[
+            ("ConfigureAll", static (services, configure) => services.ConfigureAll(configure)),
+            ("PostConfigureAll", static (services, configure) => services.PostConfigureAll(configure)),
+            ("a setup of the application's own", static (services, configure) =>
+                services.AddSingleton<IConfigureOptions<HttpClientFactoryOptions>>(new Setup(configure))),
+        ]
+        from add in ((string Name, Action<HttpMessageHandlerBuilder> Add)[])[
+            ("last", static builder => builder.AdditionalHandlers.Add(new EagerRetryHandler(3))),
+            ("first", static builder => builder.AdditionalHandlers.Insert(0, new EagerRetryHandler(3))),
+            ("in place of others", static builder =>
+            {
+                builder.AdditionalHandlers.Clear();
+                builder.AdditionalHandlers.Add(new EagerRetryHandler(3));
+            }),
+        ]
+        select new TestCaseData(registration.Register, add.Add, isFirst)
+            .SetArgDisplayNames(registration.Name, add.Name, isFirst ? "before the account" : "after the account"),
+    ];
+
+    [TestCaseSource(nameof(ForAllClients))]
+    public async Task Handlers_that_are_configured_for_all_clients_do_not_enter_whenever_they_are_registered(
+        Action<IServiceCollection, Action<HttpClientFactoryOptions>> register, Action<HttpMessageHandlerBuilder> add, bool isFirst)
+    {
+        await using StandInServer server = await UnavailableServer();
+        bool isOwnAsked = false;
+        await using var app = new TestApp(services =>
+        {
+            if (isFirst)
+            {
+                register(services, options => options.HttpMessageHandlerBuilderActions.Add(add));
+            }
+
+            services.AddSparkflyAuth(o => o.Use(server)).ConfigureAuthClient(client => client.AddHttpMessageHandler(() => new InlineHandler((request, next) =>
+            {
+                isOwnAsked = true;
+                return next(request);
+            })));
+            if (!isFirst)
+            {
+                register(services, options => options.HttpMessageHandlerBuilderActions.Insert(0, add));
+            }
+        });
+
+        await Thrown.By<SparkflyAuthenticationException>(() => app.Tokens.GetTokenAsync().AsTask());
+
+        Assert.That(server.TokenRequests, Is.EqualTo(1));
+        Assert.That(isOwnAsked, "a handler of ConfigureAuthClient enters all the same");
+    }
+
+    [Test]
+    public async Task A_primary_handler_that_is_configured_for_all_clients_is_the_token_request_s_too([Values] bool isFirst)
+    {
+        var sparkfly = new InMemorySparkfly();
+        await using var app = new TestApp(services =>
+        {
+            if (isFirst)
+            {
+                services.ConfigureAll<HttpClientFactoryOptions>(o => o.HttpMessageHandlerBuilderActions.Add(builder => builder.PrimaryHandler = sparkfly.Auth));
+            }
+
+            services.AddSparkflyAuth(sparkfly.Settings);
+            if (!isFirst)
+            {
+                services.ConfigureHttpClientDefaults(clients => clients.ConfigurePrimaryHttpMessageHandler(() => sparkfly.Auth));
+            }
+        });
+
+        await app.Tokens.GetTokenAsync();
+
+        Assert.That(sparkfly.TokenRequests.Value, Is.EqualTo(1));
     }
 
     [Test]
@@ -116,5 +193,12 @@ public class AuthClientPipelineTests
             return Task.FromResult(true);
         };
         return server;
+    }
+
+    private sealed class Setup(Action<HttpClientFactoryOptions> configure) : IConfigureNamedOptions<HttpClientFactoryOptions>
+    {
+        public void Configure(HttpClientFactoryOptions options) => configure(options);
+
+        public void Configure(string? name, HttpClientFactoryOptions options) => configure(options);
     }
 }

@@ -165,7 +165,7 @@ public class OptionsValidationTests
 
         Assert.That(
             exception.Message,
-            Is.EqualTo("Sparkfly TokenLifetime must be at most one day, which is written 1.00:00:00; 24:00:00 is read as 24 days, and a number alone counts days: 30 is 30 days, and 00:00:30 is 30 seconds."));
+            Is.EqualTo("Sparkfly:TokenLifetime must be at most one day, which is written 1.00:00:00; 24:00:00 is read as 24 days, and a number alone counts days: 30 is 30 days, and 00:00:30 is 30 seconds."));
     }
 
     [TestCase("TokenLifetime", "soon")]
@@ -181,12 +181,13 @@ public class OptionsValidationTests
     }
 
     [Test]
-    public async Task An_empty_section_says_what_is_required()
+    public async Task A_missing_section_says_what_is_required()
     {
         OptionsValidationException exception = await HostedApp.StartFailsWith<OptionsValidationException>(
             static services => services.AddSparkflyAuth());
 
-        Assert.That(exception.Failures, Is.EqualTo((string[])["Sparkfly Identity is required.", "Sparkfly Key is required."]));
+        Assert.That(exception.Failures, Is.EqualTo((string[])[
+            "The configuration section Sparkfly does not exist.", "Sparkfly:Identity is required.", "Sparkfly:Key is required."]));
     }
 
     [Test]
@@ -216,5 +217,5 @@ public class OptionsValidationTests
     private static SparkflyAuthOptions Valid() => new() { Identity = "an identity", Key = "a key" };
 
     private static string[] Failures(SparkflyAuthOptions options) =>
-        [.. new SparkflyAuthOptionsValidator().Validate(Options.DefaultName, options).Failures ?? []];
+        [.. Configured.NewValidator().Validate(Options.DefaultName, options).Failures ?? []];
 }

@@ -227,7 +227,7 @@ public class ReloadTests
         await host.StopAsync().WaitAsync(TestApp.Patience);
         Assert.That(server.TokenRequests, Is.EqualTo(1));
         Assert.That(log.Where(static e => e.Contains("goes on with the last good ones", StringComparison.Ordinal)).ToArray(), Has.Length.EqualTo(1)
-            .And.All.Contains("Sparkfly BaseAddress must be https").And.All.Contains("Sparkfly Key is required"));
+            .And.All.Contains("Sparkfly:BaseAddress must be https").And.All.Contains("Sparkfly:Key is required"));
     }
 
     [Test]

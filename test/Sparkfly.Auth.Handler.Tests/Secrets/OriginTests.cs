@@ -224,7 +224,7 @@ public class OriginTests
 
         using HttpResponseMessage response = await client.GetAs(sending, new Uri(other.Address, "path?query=1"));
 
-        string[] entries = [.. OurEntries(app)];
+        string[] entries = [.. OurEntries(app).Where(static e => !e.Contains("[13]", StringComparison.Ordinal))];
         Assert.That(entries, Has.Length.EqualTo(1));
         Assert.That(entries[0], Does.StartWith("[Debug] Sparkfly.Auth.Handler[30]").And.Contain(other.Address.Root()).And.Not.Contain("query"));
     }

@@ -97,6 +97,9 @@ public class TraceTests
         await using TestApp app = sparkfly.App();
         ILogger logger = app.Services.GetRequiredService<ILogger<TraceTests>>();
 
+        // Says where the account is, in the scope of who asks first.
+        _ = app.Tokens;
+
         using (logger.BeginScope<string>("the scope of order 4711"))
         {
             logger.Log(LogLevel.Information, default, "The caller's own entry", null, static (state, _) => state);
