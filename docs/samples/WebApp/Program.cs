@@ -1,29 +1,15 @@
 using OpenTelemetry.Metrics;
 using OpenTelemetry.Trace;
-using Sparkfly.Auth.Handler;
 using WebApp;
 
 WebApplicationBuilder builder = WebApplication.CreateBuilder(args);
 
 // The section "Sparkfly": appsettings.json has what is no secret; the key comes from user secrets, the environment or a vault.
-// The token is fetched while the host starts, so that the first user does not wait for it.
-builder.Services.AddSparkflyAuth().WarmUpOnStart();
-foreach (IHttpClientBuilder client in new[] { builder.Services.AddHttpClient<OffersClient>(), builder.Services.AddHttpClient<MembersClient>() })
-{
-    client.AddStandardResilienceHandler(static options =>
-    {
-        // A token that cannot be had now may be had later, if IsTransient says so; wrong credentials stay wrong.
-        var shouldRetry = options.Retry.ShouldHandle;
-        options.Retry.ShouldHandle = arguments => arguments.Outcome.Exception is SparkflyAuthenticationException failure
-            ? ValueTask.FromResult(failure.IsTransient)
-            : shouldRetry(arguments);
-        var shouldCount = options.CircuitBreaker.ShouldHandle;
-        options.CircuitBreaker.ShouldHandle = arguments => arguments.Outcome.Exception is SparkflyAuthenticationException
-            ? ValueTask.FromResult(false)
-            : shouldCount(arguments);
-    });
-    client.AddSparkflyAuthHandler();
-}
+// The token is fetched while the host starts, so that the first user does not wait for it. Failed authentication is retried only if that can help.
+builder.Services.AddSparkflyAuth().WarmUpOnStart().AddResilienceRules();
+builder.Services.ConfigureHttpClientDefaults(static client => client.AddStandardResilienceHandler());
+builder.Services.AddHttpClient<OffersClient>().AddSparkflyAuthHandler();
+builder.Services.AddHttpClient<MembersClient>().AddSparkflyAuthHandler();
 
 builder.Services.AddHealthChecks().AddSparkflyAuth();
 builder.Services.AddOpenTelemetry()

@@ -4,6 +4,7 @@ using System.Net.Http.Json;
 using Microsoft.AspNetCore.Http;
 using Microsoft.Extensions.Http.Resilience;
 using Microsoft.Extensions.Time.Testing;
+using Polly;
 using Polly.CircuitBreaker;
 using SparkflyStandIn;
 
@@ -11,16 +12,17 @@ namespace Sparkfly.Auth.Handler.Tests;
 
 /// <summary>
 /// Rules 4.1, 4.3, 5.2 and 5.6 beside the platform's standard resilience handler: what each scenario costs in token requests and API calls,
-/// and what the caller gets. docs/resilience.md shows these figures, and the snippet that is tested here.
+/// and what the caller gets. docs/resilience.md shows these figures, and the pipeline of an application's own that is tested here.
 /// </summary>
 public class ResilienceHandlerTests
 {
-    /// <summary>The platform's standard resilience handler in the client's pipeline.</summary>
+    /// <summary>The resilience handler in the client's pipeline.</summary>
     public enum Resilience
     {
         None,
         Default,
-        WithSnippet,
+        WithRules,
+        Own,
     }
 
     /// <summary>When it is added. It is above our handler either way.</summary>
@@ -50,7 +52,7 @@ public class ResilienceHandlerTests
         string name, Action<StandInServer> scenario, string[] expected)
     {
         Dictionary<Added, List<string>> measured = new() { [Added.BeforeOurs] = [], [Added.AfterOurs] = [] };
-        foreach (Resilience resilience in Enum.GetValues<Resilience>())
+        foreach (Resilience resilience in (Resilience[])[Resilience.None, Resilience.Default, Resilience.WithRules])
         {
             foreach ((Added added, List<string> figures) in measured)
             {
@@ -66,20 +68,21 @@ public class ResilienceHandlerTests
 
     /// <summary>Rule 5.2: with its defaults it retries wrong credentials: in vain, though without a token request.</summary>
     [Test]
-    public async Task Wrong_credentials_are_retried_unless_the_snippet_says_otherwise([Values] Added added)
+    public async Task Wrong_credentials_are_retried_unless_the_rules_say_otherwise([Values] Added added)
     {
         Measurement byDefault = await MeasureAsync(WrongCredentials, Resilience.Default, added);
-        Measurement withSnippet = await MeasureAsync(WrongCredentials, Resilience.WithSnippet, added);
+        Measurement withRules = await MeasureAsync(WrongCredentials, Resilience.WithRules, added);
 
         Assert.That((byDefault.Retries, byDefault.TokenRequests), Is.EqualTo((3, 1)), "retries, token requests");
-        Assert.That((withSnippet.Retries, withSnippet.TokenRequests), Is.EqualTo((0, 1)), "retries, token requests");
+        Assert.That((withRules.Retries, withRules.TokenRequests), Is.EqualTo((0, 1)), "retries, token requests");
     }
 
     /// <summary>Rule 5.2: a retry that comes within the backoff fails at once, with the same reason and without a token request.</summary>
     [Test]
     public async Task A_retry_within_the_backoff_makes_no_token_request([Values] Added added)
     {
-        Measurement m = await MeasureAsync(AuthUnavailable, Resilience.WithSnippet, added, options => options.MinFailureBackoff = TimeSpan.FromMinutes(1));
+        // The retries end after 14 seconds.
+        Measurement m = await MeasureAsync(AuthUnavailable, Resilience.WithRules, added, options => options.MinFailureBackoff = TimeSpan.FromSeconds(20));
 
         Assert.That((m.Retries, m.TokenRequests, m.ApiRequests), Is.EqualTo((3, 1, 0)), "retries, token requests, API calls");
     }
@@ -102,10 +105,11 @@ public class ResilienceHandlerTests
         Assert.That((server.TokenRequests, server.ApiRequests), Is.EqualTo((2, 4)));
     }
 
-    /// <summary>Rule 5.2: every caller is told why there is no token; without the snippet a circuit opens, which hides it.</summary>
+    /// <summary>Rule 5.2: every caller is told why there is no token; without the rules a circuit opens, which hides it.</summary>
     [TestCase(Resilience.None, typeof(SparkflyAuthenticationException))]
     [TestCase(Resilience.Default, typeof(BrokenCircuitException))]
-    [TestCase(Resilience.WithSnippet, typeof(SparkflyAuthenticationException))]
+    [TestCase(Resilience.WithRules, typeof(SparkflyAuthenticationException))]
+    [TestCase(Resilience.Own, typeof(SparkflyAuthenticationException))]
     public async Task The_hundred_and_first_call_without_a_token_is_still_told_why_unless_a_circuit_has_opened(Resilience resilience, Type expected)
     {
         foreach (Added added in Enum.GetValues<Added>())
@@ -176,33 +180,57 @@ public class ResilienceHandlerTests
         Assert.That(new SparkflyAuthOptions().AuthTimeout, Is.EqualTo(TimeSpan.FromSeconds(30)));
     }
 
+    /// <summary>Rule 5.2, in a pipeline of the application's own, as the document shows it.</summary>
+    [Test]
+    public async Task The_documents_own_pipeline_does_not_retry_wrong_credentials()
+    {
+        await using StandInServer server = await Sparkfly.StartAsync();
+        WrongCredentials(server);
+        int attempts = 0;
+        await using TestApp app = server.App(client: client =>
+        {
+            AddOwn(client);
+            client.AddHttpMessageHandler(() => new InlineHandler((request, send) =>
+            {
+                attempts++;
+                return send(request);
+            }));
+        });
+        using HttpClient client = app.Client();
+
+        await Thrown.By<SparkflyAuthenticationException>(() => client.GetAsync("offers"));
+
+        Assert.That((attempts, server.TokenRequests), Is.EqualTo((1, 1)), "attempts, token requests");
+    }
+
     /// <summary>The snippet of the document is the code that the other tests run.</summary>
     [Test]
-    public void The_document_shows_the_snippet_that_is_tested()
+    public void The_document_shows_the_pipeline_that_is_tested()
     {
         string snippet = Document.Snippet("test/Sparkfly.Auth.Handler.Tests/Failure/ResilienceHandlerTests.cs", "snippet");
 
+        const string usings = "using Microsoft.Extensions.Http.Resilience;\nusing Polly;";
         Assert.That(snippet.Split('\n'), Has.Length.GreaterThan(4));
-        Assert.That(string.Join('\n', Document.Lines("docs/resilience.md")), Does.Contain($"```csharp\n{snippet}\n```"));
+        Assert.That(string.Join('\n', Document.Lines("docs/resilience.md")), Does.Contain($"```csharp\n{usings}\n\n{snippet}\n```"));
     }
 
-    private static void AddWithSnippet(IHttpClientBuilder client)
+    private static void AddOwn(IHttpClientBuilder client)
     {
         // <snippet>
-        client.AddStandardResilienceHandler(options =>
-        {
-            // A token that cannot be had now may be had later, if IsTransient says so; wrong credentials stay wrong.
-            var shouldRetry = options.Retry.ShouldHandle;
-            options.Retry.ShouldHandle = arguments => arguments.Outcome.Exception is SparkflyAuthenticationException failure
-                ? ValueTask.FromResult(failure.IsTransient)
-                : shouldRetry(arguments);
-
-            // The handler has a backoff of its own, and its exception says why there is no token: an open circuit would hide that.
-            var shouldCount = options.CircuitBreaker.ShouldHandle;
-            options.CircuitBreaker.ShouldHandle = arguments => arguments.Outcome.Exception is SparkflyAuthenticationException
-                ? ValueTask.FromResult(false)
-                : shouldCount(arguments);
-        });
+        client.AddResilienceHandler("mine", pipeline => pipeline
+            .AddRetry(new HttpRetryStrategyOptions
+            {
+                // A token that cannot be had now may be had later, if IsTransient says so. Wrong credentials stay wrong.
+                ShouldHandle = arguments => ValueTask.FromResult(arguments.Outcome.Exception is SparkflyAuthenticationException failure
+                    ? failure.IsTransient
+                    : HttpClientResiliencePredicates.IsTransient(arguments.Outcome)),
+            })
+            .AddCircuitBreaker(new HttpCircuitBreakerStrategyOptions
+            {
+                // The exception says why there is no token. An open circuit would hide that.
+                ShouldHandle = arguments => ValueTask.FromResult(arguments.Outcome.Exception is not SparkflyAuthenticationException
+                    && HttpClientResiliencePredicates.IsTransient(arguments.Outcome)),
+            }));
         // </snippet>
     }
 
@@ -293,7 +321,7 @@ public class ResilienceHandlerTests
         FakeTimeProvider? time = null;
         TestApp app = new(services =>
         {
-            services.AddSparkflyAuth(options =>
+            SparkflyAuthBuilder account = services.AddSparkflyAuth(options =>
             {
                 options.Use(server);
                 configure?.Invoke(options);
@@ -309,8 +337,12 @@ public class ResilienceHandlerTests
                 case Resilience.Default:
                     client.AddStandardResilienceHandler();
                     break;
-                case Resilience.WithSnippet:
-                    AddWithSnippet(client);
+                case Resilience.WithRules:
+                    client.AddStandardResilienceHandler();
+                    account.AddResilienceRules();
+                    break;
+                case Resilience.Own:
+                    AddOwn(client);
                     break;
             }
 
