@@ -1,3 +1,4 @@
+using System.Diagnostics;
 using System.Globalization;
 using Microsoft.Extensions.Configuration;
 using Microsoft.Extensions.DependencyInjection;
@@ -7,7 +8,7 @@ using Sparkfly.Auth.Handler;
 
 // One instance of an application in a fleet. Settings come from the environment: those of the account, and Redis, the shared cache's address,
 // without which it shares nothing. Orders come by standard input, a line each, and are answered by a line each:
-//   call N    makes N calls, one after another: "answered N failed M"
+//   call N    makes N calls, one after another: "answered N failed M slowest MS", in milliseconds
 // The end of the input ends it.
 HostApplicationBuilder builder = Host.CreateEmptyApplicationBuilder(new HostApplicationBuilderSettings { DisableDefaults = true });
 builder.Configuration.AddEnvironmentVariables();
@@ -30,8 +31,10 @@ while (await Console.In.ReadLineAsync() is { } order)
 {
     int answered = 0;
     int failed = 0;
+    TimeSpan slowest = TimeSpan.Zero;
     for (int left = int.Parse(order.AsSpan("call ".Length), CultureInfo.InvariantCulture); left > 0; left--)
     {
+        long start = Stopwatch.GetTimestamp();
         try
         {
             using HttpResponseMessage response = await http.GetAsync("offers");
@@ -43,9 +46,12 @@ while (await Console.In.ReadLineAsync() is { } order)
             await Console.Error.WriteLineAsync(exception.Message);
             failed++;
         }
+
+        TimeSpan took = Stopwatch.GetElapsedTime(start);
+        slowest = took > slowest ? took : slowest;
     }
 
-    Console.WriteLine($"answered {answered} failed {failed}");
+    Console.WriteLine(string.Create(CultureInfo.InvariantCulture, $"answered {answered} failed {failed} slowest {slowest.TotalMilliseconds:F0}"));
 }
 
 await host.StopAsync();

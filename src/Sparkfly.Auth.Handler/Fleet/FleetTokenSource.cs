@@ -146,9 +146,17 @@ internal sealed class FleetTokenSource(string account, ISharedCache cache, IToke
         }
 
         AccountSettings settings = request.Settings;
-        byte[] entry = cipher.Encrypt(new SharedToken(token.Value, token.ObtainedAt, request.IsForced ? time.GetUtcNow() : before?.ForcedAt));
+        byte[] entry = cipher.Encrypt(new SharedToken(token.Value, NewerThan(before, token), request.IsForced ? time.GetUtcNow() : before?.ForcedAt));
         await cache.SetAsync(cipher.CacheKey, entry, settings.UsableLife, settings.DistributedCacheTimeout, cancellationToken).ConfigureAwait(false);
     }
+
+    /// <summary>When the token was obtained, or just after the one that it replaces where the clock of that one's instance is ahead.</summary>
+    /// <remarks>
+    /// Otherwise instances that have the former token would take this one for an older one, and ask for themselves. What that adds to the token's life
+    /// is within <see cref="ClockSkew"/>.
+    /// </remarks>
+    private DateTimeOffset NewerThan(SharedToken? before, SparkflyToken token) =>
+        before is { ObtainedAt: var former } && former >= token.ObtainedAt && former - time.GetUtcNow() <= ClockSkew ? former.AddTicks(1) : token.ObtainedAt;
 
     /// <summary>What the fleet's token means for this request; null where it is of no use.</summary>
     private TokenResponse? Accept(SharedToken? shared, TokenRequest request)

@@ -243,10 +243,80 @@ public class FleetAnyCacheTests
         services.AddSparkflyAuth(static _ => { }).UseDistributedCache();
         await using ServiceProvider provider = services.BuildServiceProvider();
 
-        var cache = (BoundedCache)services.Single(static d => d.ServiceType == typeof(BoundedCache)).ImplementationFactory!(new Unkeyed(provider));
+        BoundedCache cache = MakeUnkeyed(services, provider);
         await cache.GetAsync("key", TimeSpan.FromSeconds(1), CancellationToken.None);
 
         Assert.That(_cache.Operations.Value, Is.EqualTo(1), "operations of the default cache");
+    }
+
+    [Test]
+    public async Task A_container_without_keyed_services_keeps_the_bounds_where_the_cache_cannot_be_made()
+    {
+        var services = new ServiceCollection();
+        services.AddSingleton<IDistributedCache>(static _ => throw new InvalidOperationException("no connection string"));
+        services.AddSparkflyAuth(static _ => { }).UseDistributedCache();
+        await using ServiceProvider provider = services.BuildServiceProvider();
+
+        BoundedCache cache = MakeUnkeyed(services, provider);
+
+        InvalidOperationException exception = await Thrown.By<InvalidOperationException>(
+            () => cache.GetAsync("key", TimeSpan.FromSeconds(1), CancellationToken.None));
+        Assert.That(exception.Message, Is.EqualTo("no connection string"));
+    }
+
+    [Test]
+    public void A_container_without_keyed_services_that_has_no_cache_stops_the_host()
+    {
+        var services = new ServiceCollection();
+        services.AddSparkflyAuth(static _ => { }).UseDistributedCache();
+        using ServiceProvider provider = services.BuildServiceProvider();
+
+        Assert.That(() => MakeUnkeyed(services, provider), Throws.InstanceOf<OptionsValidationException>().With.Message.Contains("IDistributedCache"));
+    }
+
+    [Test]
+    public async Task A_cache_that_takes_twelve_seconds_to_make_is_waited_for_at_the_start_of_the_host_and_used_by_the_first_call()
+    {
+        var time = new FakeTimeProvider();
+        var made = new Gate();
+        var making = new Gate();
+        var log = new System.Collections.Concurrent.ConcurrentQueue<string>();
+        using IHost host = HostedApp.Build(services =>
+        {
+            _sparkfly.AddAccount(services, "");
+            services.AddSparkflyAuth(static _ => { }).UseDistributedCache();
+            services.AddSingleton<TimeProvider>(time);
+            services.AddSingleton<IDistributedCache>(_ =>
+            {
+                making.Open();
+                made.Opened.Wait(TestApp.Patience);
+                return _cache;
+            });
+            services.AddLogging(logging => logging.AddProvider(new SecretSweep.Provider(log.Enqueue)));
+        });
+        bool IsLogged(int id) => log.Any(l => l.Contains($"Sparkfly.Auth.Handler[{id}]", StringComparison.Ordinal));
+
+        Task starting = host.StartAsync();
+        await making.Opened.WaitAsync(TestApp.Patience);
+        time.Advance(TimeSpan.FromSeconds(2));
+        await Fleet.Until(() => IsLogged(54), "that the start waits");
+        time.Advance(TimeSpan.FromSeconds(10));
+        Assert.That(starting.IsCompleted, Is.False, "after twelve seconds");
+        made.Open();
+        await starting.WaitAsync(TestApp.Patience);
+        Assert.That(IsLogged(55), "that it is connected");
+
+        int before = _cache.Operations.Value;
+        Task<SparkflyToken> call = host.Services.GetRequiredService<ISparkflyTokenProvider>().GetTokenAsync().AsTask();
+        await Fleet.Until(
+            () =>
+            {
+                time.Advance(TimeSpan.FromMilliseconds(10));
+                return call.IsCompleted;
+            },
+            "the call");
+        Assert.That(_cache.Operations.Value, Is.EqualTo(before + 7), "operations of the first call");
+        Assert.That(log.Where(static l => l.StartsWith("[Warning] Sparkfly", StringComparison.Ordinal)), Is.Empty, "warnings");
     }
 
     [Test]
@@ -351,6 +421,9 @@ public class FleetAnyCacheTests
         Assert.That(second.App.Log, Has.Exactly(1).StartsWith("[Information] Sparkfly.Auth.Handler[50]").And.None.Contain("Sparkfly.Auth.Handler[1]"));
         Assert.That(second.App.Log.Single(static l => l.Contains("[50]", StringComparison.Ordinal)), Does.Contain("from the distributed cache, without a POST"));
     }
+
+    private static BoundedCache MakeUnkeyed(ServiceCollection services, IServiceProvider provider) =>
+        (BoundedCache)services.Single(static d => d.ServiceType == typeof(BoundedCache)).ImplementationFactory!(new Unkeyed(provider));
 
     private static SharedTokenCipher Cipher(Instance instance) =>
         new(instance.App.Services.GetRequiredService<SparkflyAccounts>().GetRegistered("")!.Settings);

@@ -90,5 +90,26 @@ public class FleetClockTests
         Assert.That(_sparkfly.TokenRequests.Value, Is.LessThanOrEqualTo(3), "token requests: a cold start and two at most");
     }
 
+    [TestCase(20, 0)]
+    [TestCase(0, 20)]
+    [TestCase(119, 0)]
+    public async Task A_revocation_moments_after_the_token_was_obtained_costs_the_fleet_one_POST_whichever_clock_is_ahead(int asked, int others)
+    {
+        await using var fleet = new Fleet(_sparkfly, _cache);
+        await fleet.Add(ahead: TimeSpan.FromSeconds(asked)).GetTokenAsync();
+        for (int i = 0; i < 3; i++)
+        {
+            await fleet.Add(ahead: TimeSpan.FromSeconds(others + i)).GetTokenAsync();
+        }
+
+        _sparkfly.Revoke();
+        foreach (Instance instance in fleet.Instances.Reverse())
+        {
+            Assert.That(await instance.CallAsync(), Is.EqualTo(System.Net.HttpStatusCode.OK));
+        }
+
+        Assert.That(_sparkfly.TokenRequests.Value, Is.EqualTo(2), "token requests of a cold start and a revocation");
+    }
+
     private static void WithoutRenewalAhead(SparkflyAuthOptions options) => options.RefreshAhead = TimeSpan.Zero;
 }
