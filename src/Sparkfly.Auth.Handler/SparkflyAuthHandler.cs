@@ -276,7 +276,7 @@ public sealed class SparkflyAuthHandler : DelegatingHandler, IInnermostHandler
                     return response;
                 }
 
-                TraceHeaders.RemoveForNextSend(request, _primary!.TraceFields);
+                TraceHeaders.RemoveForNextSend(request, _primary!.TraceFields, isRedirect: asked is null);
             }
         }
         finally

@@ -86,7 +86,7 @@ public sealed class StandInServer : IAsyncDisposable
     public string IssueToken(string? identity = null)
     {
         // 64 hex digits, as seen in the wild.
-        string token = Convert.ToHexStringLower(RandomNumberGenerator.GetBytes(32));
+        string token = Convert.ToHexString(RandomNumberGenerator.GetBytes(32)).ToLowerInvariant();
         _tokens[token] = identity ?? Options.Identity;
         TokenIssued?.Invoke(token);
         return token;

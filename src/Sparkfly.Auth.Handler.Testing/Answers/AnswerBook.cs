@@ -46,7 +46,7 @@ internal sealed class AnswerBook
     public async Task<HttpResponseMessage?> AnswerAsync(Arrival arrival, Uri? baseAddress, bool isTokenRequest, CancellationToken cancellationToken)
     {
         // Without the lock: conditions and functions are the test's own code, and may call the fake.
-        foreach (FakeSparkflyAnswer answer in Snapshot().Reverse())
+        foreach (FakeSparkflyAnswer answer in Enumerable.Reverse(Snapshot()))
         {
             // An answer for any address is none for the token request.
             if ((isTokenRequest && answer.HasWildcard) || answer.Compare(arrival.Request, baseAddress) != AnswerFit.Fits || answer.Take() is not { } step)

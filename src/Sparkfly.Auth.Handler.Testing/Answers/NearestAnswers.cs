@@ -7,7 +7,7 @@ internal sealed class NearestAnswers(FakeSparkflyRequest request, Uri? baseAddre
 
     public override string ToString()
     {
-        string[] lines = [.. answers.Reverse()
+        string[] lines = [.. Enumerable.Reverse(answers)
             .Select(a => (Answer: a, Fit: a.Compare(request, baseAddress)))
             .OrderBy(static a => a.Fit)
             .ThenBy(a => Distance(a.Answer.Address, request.RelativePath))

@@ -51,7 +51,7 @@ internal sealed class IssuedTokens
             }
 
             // 64 hex digits, as seen in the wild.
-            string token = Convert.ToHexStringLower(RandomNumberGenerator.GetBytes(32));
+            string token = Convert.ToHexString(RandomNumberGenerator.GetBytes(32)).ToLowerInvariant();
             _tokens.Add(token, new Issued(identity, now, _tokens.Count + 1));
             return token;
         }

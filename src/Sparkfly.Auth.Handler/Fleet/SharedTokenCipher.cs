@@ -48,7 +48,7 @@ internal sealed class SharedTokenCipher
         _leaseData = [Version, .. account, .. "\nlease"u8];
 
         // A keyed hash: whoever lists the cache's keys and knows an account's id still cannot tell which entry is whose.
-        CacheKey = "sparkfly-auth:" + Convert.ToHexStringLower(HMACSHA256.HashData(naming, account));
+        CacheKey = "sparkfly-auth:" + Convert.ToHexString(HMACSHA256.HashData(naming, account)).ToLowerInvariant();
         LeaseKey = CacheKey + ":lease";
         AccountDigest = settings.AccountDigest;
     }

@@ -128,8 +128,9 @@ internal sealed class TokenRequestHandler(PrimaryHandlers primaries, string clie
             }
         }
 
-        // Only the origin is of use. The rest may repeat the request, in an encoding of its own.
-        response.Headers.Location = origin is not null && exchange.MayShow(origin) && Uri.TryCreate(origin, UriKind.Absolute, out Uri? shown) ? shown : null;
+        // Only the origin is of use. The rest may repeat the request, in an encoding of its own. With a path: before .NET 10, to resolve an address
+        // without one against another throws.
+        response.Headers.Location = origin is not null && exchange.MayShow(origin) && Uri.TryCreate($"{origin}/", UriKind.Absolute, out Uri? shown) ? shown : null;
 
         if (!exchange.MayShow(response.ReasonPhrase ?? ""))
         {

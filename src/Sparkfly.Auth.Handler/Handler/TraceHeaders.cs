@@ -12,6 +12,9 @@ internal static class TraceHeaders
     // Never starts an activity. A listener to the platform's source listens to this one too, since both have the same name.
     private static readonly ActivitySource s_platform = new("System.Net.Http");
 
+    // Until .NET 9 the platform removes the caller's own from a redirect hop even where its listeners want no activity.
+    private static readonly bool s_isRemovedForAnyListener = Environment.Version.Major < 10;
+
     /// <summary>Removes what the platform has added since the message had <paramref name="count"/> headers; keeps what the caller set.</summary>
     public static void RemoveAdded(HttpRequestMessage request, int count, IReadOnlyCollection<string> fields)
     {
@@ -32,11 +35,12 @@ internal static class TraceHeaders
         }
     }
 
-    /// <summary>Removes the caller's own before a further send, where the platform will add others.</summary>
-    public static void RemoveForNextSend(HttpRequestMessage request, IReadOnlyCollection<string> fields)
+    /// <summary>Removes the caller's own before a further send, where the platform will add others, or would remove them too.</summary>
+    public static void RemoveForNextSend(HttpRequestMessage request, IReadOnlyCollection<string> fields, bool isRedirect)
     {
         string[] own = [.. fields.Where(field => request.Headers.NonValidated.Contains(field))];
-        if (own.Length > 0 && WillBeAdded())
+        bool isRemoved = isRedirect && s_isRemovedForAnyListener && s_platform.HasListeners();
+        if (own.Length > 0 && (isRemoved || WillBeAdded()))
         {
             foreach (string field in own)
             {

@@ -123,7 +123,8 @@ internal sealed class SparkflyAuthOptionsValidator(AccountSections sections) : I
     }
 
     // Uri takes the name "loopback" for localhost; for everybody else it is a host like any other, and not what somebody meant who wrote it here.
+    // By the normalized address, since before .NET 9 IsLoopback is false for names in upper case.
     private static bool IsThisMachine(Uri address) =>
-        address.IsLoopback && !address.OriginalString.AsSpan(address.OriginalString.IndexOf("//", StringComparison.Ordinal) + 2)
+        new Uri(address.AbsoluteUri).IsLoopback && !address.OriginalString.AsSpan(address.OriginalString.IndexOf("//", StringComparison.Ordinal) + 2)
             .StartsWith("loopback", StringComparison.OrdinalIgnoreCase);
 }

@@ -20,7 +20,11 @@ public class PackageTests
         "Microsoft.Extensions.Options.ConfigurationExtensions 10.0.0",
     ];
 
+    private static readonly string[] s_frameworks = ["net8.0", "net10.0"];
+
     private static string[] Ids => PackedPackages.Ids;
+
+    private static string References => string.Concat(Ids.Select(static id => $"""<PackageReference Include="{id}" Version="{PackedPackages.Version}" />"""));
 
     [TestCaseSource(nameof(Ids))]
     public async Task A_package_has_what_a_feed_shows_and_an_editor_reads(string id)
@@ -33,7 +37,6 @@ public class PackageTests
         using (Assert.EnterMultipleScope())
         {
             Assert.That(package.GetEntry("README.md"), Is.Not.Null);
-            Assert.That(package.GetEntry($"lib/net10.0/{id}.dll"), Is.Not.Null);
             Assert.That(Value("id"), Is.EqualTo(id));
             Assert.That(Value("version"), Is.EqualTo(PackedPackages.Version));
             Assert.That(Value("license"), Is.EqualTo("MIT"));
@@ -41,7 +44,6 @@ public class PackageTests
             Assert.That(Value("icon"), Is.EqualTo("icon.png"));
             Assert.That(Value("description"), Has.Length.GreaterThan(40));
             Assert.That(Value("tags"), Does.Contain("sparkfly"));
-            Assert.That(XDocument.Load(package.GetEntry($"lib/net10.0/{id}.xml")!.Open()).Descendants("member").Count(), Is.GreaterThan(1));
             Assert.That(head[1..4], Is.EqualTo("PNG"u8.ToArray()));
             Assert.That(BinaryPrimitives.ReadInt32BigEndian(head.AsSpan(16)), Is.EqualTo(128), "the width that NuGet recommends");
             Assert.That(BinaryPrimitives.ReadInt32BigEndian(head.AsSpan(20)), Is.EqualTo(128), "the height");
@@ -50,12 +52,32 @@ public class PackageTests
         string? Value(string name) => metadata.Elements().SingleOrDefault(e => e.Name.LocalName == name)?.Value;
     }
 
+    /// <summary>A file outside a framework's folder would make restore take the package for one that supports every framework.</summary>
+    [TestCaseSource(nameof(Ids))]
+    public async Task A_package_is_for_NET_8_and_NET_10_and_for_no_other_framework(string id)
+    {
+        using ZipArchive package = await PackedPackages.OpenAsync(id, "nupkg");
+        string[] files = [.. package.Entries.Select(static e => e.FullName)];
+        string[] ofBuild = [.. files.Where(static f => f.StartsWith("build", StringComparison.Ordinal))];
+
+        Assert.That(files.Where(static f => f.StartsWith("lib/", StringComparison.Ordinal)), Is.EquivalentTo(
+            s_frameworks.SelectMany(f => (string[])[$"lib/{f}/{id}.dll", $"lib/{f}/{id}.xml"])));
+        Assert.That(ofBuild, Has.All.Match("^build(Transitive)?/net8.0/"));
+        foreach (string framework in s_frameworks)
+        {
+            using Stream documentation = package.GetEntry($"lib/{framework}/{id}.xml")!.Open();
+            Assert.That(XDocument.Load(documentation).Descendants("member").Count(), Is.GreaterThan(1), framework);
+        }
+    }
+
     [TestCaseSource(nameof(Ids))]
     public async Task A_package_has_its_symbols_beside_it(string id)
     {
         using ZipArchive symbols = await PackedPackages.OpenAsync(id, "snupkg");
 
-        Assert.That(symbols.Entries.Select(static e => e.FullName), Does.Contain($"lib/net10.0/{id}.pdb"));
+        Assert.That(
+            symbols.Entries.Select(static e => e.FullName).Where(static f => f.EndsWith(".pdb", StringComparison.Ordinal)),
+            Is.EquivalentTo(s_frameworks.Select(f => $"lib/{f}/{id}.pdb")));
     }
 
     /// <summary>Its dependencies are the first releases of their line, so that an application is never made to move.</summary>
@@ -63,7 +85,7 @@ public class PackageTests
     public async Task A_package_stands_on_the_platform_s_first_10_0_and_on_nothing_else(string id)
     {
         using ZipArchive package = await PackedPackages.OpenAsync(id, "nupkg");
-        string[] others = [.. Dependencies(package, id).Except(PackedPackages.Ids.Select(static i => $"{i} {PackedPackages.Version}"))
+        string[] others = [.. s_frameworks.SelectMany(f => Dependencies(package, id, f)).Except(PackedPackages.Ids.Select(static i => $"{i} {PackedPackages.Version}"))
             .Where(static d => !d.StartsWith("Microsoft.Extensions.", StringComparison.Ordinal) || !d.EndsWith(" 10.0.0", StringComparison.Ordinal))];
 
         Assert.That(others, Is.Empty);
@@ -74,27 +96,64 @@ public class PackageTests
     {
         using ZipArchive package = await PackedPackages.OpenAsync("Sparkfly.Auth.Handler", "nupkg");
 
-        Assert.That(Dependencies(package, "Sparkfly.Auth.Handler"), Is.EquivalentTo(s_dependencies));
+        Assert.That(Dependencies(package, "Sparkfly.Auth.Handler", "net8.0"), Is.EquivalentTo(s_dependencies));
+        Assert.That(Dependencies(package, "Sparkfly.Auth.Handler", "net10.0"), Is.EquivalentTo(s_dependencies));
     }
 
-    /// <summary>An application that installs the packages from a feed, and is README.md's code and settings.</summary>
-    [Test]
-    public async Task An_application_that_installs_the_packages_builds_without_a_warning_and_calls_Sparkfly()
+    /// <summary>Contract: the targets are .NET 8 and .NET 10. Without this an application installs the package and finds no type.</summary>
+    [TestCase("net6.0")]
+    [TestCase("net472")]
+    [TestCase("netstandard2.0")]
+    public async Task Restore_refuses_another_framework_with_NU1202(string framework)
+    {
+        string folder = await PackedPackages.NewFolderAsync($"Library-{framework}");
+        string project = Path.Combine(folder, "Library.csproj");
+        await File.WriteAllTextAsync(project, $"""
+            <Project Sdk="Microsoft.NET.Sdk">
+              <PropertyGroup>
+                <TargetFramework>{framework}</TargetFramework>
+                <!-- What NuGet would be asked for besides. -->
+                <DisableImplicitFrameworkReferences>true</DisableImplicitFrameworkReferences>
+                <AutomaticallyUseReferenceAssemblyPackages>false</AutomaticallyUseReferenceAssemblyPackages>
+              </PropertyGroup>
+              <ItemGroup>
+                {References}
+              </ItemGroup>
+            </Project>
+            """);
+
+        (int exitCode, string output) = await PackedPackages.TryDotNetAsync("restore", project);
+
+        Assert.That(exitCode, Is.Not.Zero, output);
+        foreach (string id in Ids)
+        {
+            Assert.That(output, Does.Contain($"NU1202: Package {id} {PackedPackages.Version} is not compatible with {framework}"));
+        }
+    }
+
+    /// <summary>
+    /// An application that installs the packages from a feed, and is README.md's code and settings. It brings its own runtime, as a machine need not
+    /// have .NET 8.
+    /// </summary>
+    [TestCaseSource(nameof(s_frameworks))]
+    public async Task An_application_that_installs_the_packages_builds_without_a_warning_and_calls_Sparkfly(string framework)
     {
         await using StandInServer server = await Sparkfly.StartAsync();
-        string folder = await PackedPackages.NewFolderAsync("Application");
+        string folder = await PackedPackages.NewFolderAsync($"Application-{framework}");
         string project = Path.Combine(folder, "Application.csproj");
         string[] code = [.. Markdown.Blocks("README.md", "csharp").Select(static b => b.Text)];
         await File.WriteAllTextAsync(project, $"""
             <Project Sdk="Microsoft.NET.Sdk.Web">
               <PropertyGroup>
-                <TargetFramework>net10.0</TargetFramework>
+                <TargetFramework>{framework}</TargetFramework>
+                <SelfContained>{framework != "net10.0"}</SelfContained>
+                <RuntimeIdentifier>$(NETCoreSdkPortableRuntimeIdentifier)</RuntimeIdentifier>
                 <Nullable>enable</Nullable>
                 <ImplicitUsings>enable</ImplicitUsings>
                 <TreatWarningsAsErrors>true</TreatWarningsAsErrors>
               </PropertyGroup>
               <ItemGroup>
-                {string.Concat(Ids.Select(static id => $"""<PackageReference Include="{id}" Version="{PackedPackages.Version}" />"""))}
+                {References}
               </ItemGroup>
             </Project>
             """);
@@ -105,21 +164,22 @@ public class PackageTests
             await using WebApplication app = builder.Build();
             await app.StartAsync();
             using HttpResponseMessage response = await app.Services.GetRequiredService<OffersClient>().GetOffersAsync();
-            Console.WriteLine($"answered {response.StatusCode}");
+            Console.WriteLine($"answered {response.StatusCode} on .NET {Environment.Version.Major}");
             {{code[1]}}
             """);
 
         await PackedPackages.DotNetAsync("build", project, "--output", Path.Combine(folder, "out"));
         using JsonDocument items = JsonDocument.Parse(await PackedPackages.DotNetAsync("msbuild", project, "-getItem:JsonSchemaSegment"));
-        await using Subprocess application = Subprocess.DotNet(
-            [Path.Combine(folder, "out", "Application.dll")],
+        await using Subprocess application = Subprocess.Start(
+            Path.Combine(folder, "out", OperatingSystem.IsWindows() ? "Application.exe" : "Application"),
+            [],
             ("ASPNETCORE_CONTENTROOT", folder),
             ("ASPNETCORE_URLS", "http://127.0.0.1:0"),
             ("Sparkfly__BaseAddress", server.BaseAddress.AbsoluteUri),
             ("Sparkfly__Identity", server.Options.Identity),
             ("Sparkfly__Key", server.Options.Key));
 
-        Assert.That(await application.ReadUntilAsync("answered OK"), () => application.Errors);
+        Assert.That(await application.ReadUntilAsync($"answered OK on .NET {framework[3..^2]}"), () => application.Errors);
         Assert.That(await application.EndAsync(), Is.Zero, () => application.Errors);
         Assert.That(server.TokenRequests, Is.EqualTo(1));
         Assert.That(server.ApiRequests, Is.EqualTo(1));
@@ -131,7 +191,8 @@ public class PackageTests
     private static XElement Metadata(ZipArchive package, string id) =>
         XDocument.Load(package.GetEntry($"{id}.nuspec")!.Open()).Root!.Elements().Single(static e => e.Name.LocalName == "metadata");
 
-    private static IEnumerable<string> Dependencies(ZipArchive package, string id) => Metadata(package, id).Descendants()
-        .Where(static e => e.Name.LocalName == "dependency")
+    private static IEnumerable<string> Dependencies(ZipArchive package, string id, string framework) => Metadata(package, id).Descendants()
+        .Single(e => e.Name.LocalName == "group" && e.Attribute("targetFramework")?.Value == framework && e.Parent!.Name.LocalName == "dependencies")
+        .Elements()
         .Select(static e => $"{e.Attribute("id")!.Value} {e.Attribute("version")!.Value}");
 }

@@ -46,6 +46,19 @@ public class SharedTokenCipherTests
         Assert.That(Encoding.UTF8.GetString(plaintext.AsSpan(16)), Is.EqualTo(s_token.Value));
     }
 
+    /// <summary>A fleet may run on several versions of .NET. The constants were computed with another language's libraries.</summary>
+    [Test]
+    public void The_cache_keys_and_the_entry_are_the_same_on_every_runtime()
+    {
+        SharedTokenCipher cipher = Cipher(static o => (o.Identity, o.Key, o.Scope, o.ForwardedFor) = ("account-1", "key-1", "offers", "203.0.113.7"));
+        byte[] entry = Convert.FromBase64String("AQABAgMEBQYHCAkKC8EZArPyemUQD5uBardRL4WxgI9J2x7VZzmGB15TGCbFIPJf+KSmVg==");
+
+        Assert.That(cipher.CacheKey, Is.EqualTo("sparkfly-auth:50f490486d931fb46edb71bc1b83783d4469780b8b27bf903e7134582cbfa537"));
+        Assert.That(cipher.LeaseKey, Is.EqualTo("sparkfly-auth:50f490486d931fb46edb71bc1b83783d4469780b8b27bf903e7134582cbfa537:lease"));
+        Assert.That(cipher.AccountDigest, Is.EqualTo("Sparkfly.Auth.Handler/EBE141E5D3A14929B3CD96D098A69B7536D34D70FA04BAD447FB0CC254DF2067"));
+        Assert.That(cipher.Decrypt(entry), Is.EqualTo(new SharedToken("token-1", new DateTimeOffset(2026, 1, 1, 0, 0, 0, TimeSpan.Zero), null)));
+    }
+
     [Test]
     public void No_flipped_bit_is_accepted()
     {

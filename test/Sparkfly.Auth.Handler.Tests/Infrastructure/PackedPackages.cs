@@ -1,5 +1,4 @@
 using System.IO.Compression;
-using System.Xml.Linq;
 
 namespace Sparkfly.Auth.Handler.Tests;
 
@@ -17,11 +16,10 @@ internal static class PackedPackages
     private static readonly Lazy<string> s_folder = new(static () => Directory.CreateTempSubdirectory("sparkfly-packages-").FullName);
     private static readonly Lazy<Task> s_packed = new(PackAsync);
 
-    /// <summary>The ids of the projects under src that are packed.</summary>
+    /// <summary>The ids of the projects under src, each of which is a package.</summary>
     public static string[] Ids { get; } = [.. Projects.Select(static p => Path.GetFileNameWithoutExtension(p))];
 
     private static IEnumerable<string> Projects => Directory.EnumerateFiles(Path.Combine(Document.Root, "src"), "*.csproj", SearchOption.AllDirectories)
-        .Where(static p => XDocument.Load(p).Descendants("IsPackable").Any(static e => e.Value == "true"))
         .Order(StringComparer.Ordinal);
 
     private static string Feed => Path.Combine(s_folder.Value, "feed");
@@ -50,6 +48,14 @@ internal static class PackedPackages
     /// <summary>Runs the .NET SDK, with the feed beside the machine's own sources; its output, which must be that of a success.</summary>
     public static async Task<string> DotNetAsync(params string[] arguments)
     {
+        (int exitCode, string output) = await TryDotNetAsync(arguments);
+        Assert.That(exitCode, Is.Zero, () => $"dotnet {string.Join(' ', arguments)}\n{output}");
+        return output;
+    }
+
+    /// <summary>Runs the .NET SDK, with the feed beside the machine's own sources; its exit code and output.</summary>
+    public static async Task<(int ExitCode, string Output)> TryDotNetAsync(params string[] arguments)
+    {
         string installed = Environment.GetEnvironmentVariable("NUGET_PACKAGES") ??
             Path.Combine(Environment.GetFolderPath(Environment.SpecialFolder.UserProfile), ".nuget", "packages");
         await using Subprocess process = Subprocess.DotNet(
@@ -65,8 +71,7 @@ internal static class PackedPackages
             ("DOTNET_CLI_USE_MSBUILD_SERVER", "0"),
             ("UseSharedCompilation", "false"));
         string output = await process.ReadToEndAsync(s_patience);
-        Assert.That(await process.EndAsync(), Is.Zero, () => $"dotnet {string.Join(' ', arguments)}\n{output}\n{process.Errors}");
-        return output;
+        return (await process.EndAsync(), $"{output}\n{process.Errors}");
     }
 
     private static async Task PackAsync()

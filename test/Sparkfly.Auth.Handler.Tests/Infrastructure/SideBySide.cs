@@ -125,7 +125,6 @@ internal sealed class SideBySide : IAsyncDisposable
             request.Dispose();
         }
 
-        lines.Add($"traces: {Traces.Shape(chains.SelectMany(static c => c).Select(static a => a.TraceParent))}");
         return new Transcript(string.Join('\n', lines), chains);
     }
 
@@ -133,11 +132,19 @@ internal sealed class SideBySide : IAsyncDisposable
     /// Sends the requests through both clients. All that the server and the callers see must be the same, but for the token, which each message to
     /// Sparkfly has until a chain of redirects has been elsewhere, and for cookies, which Sparkfly's do not have.
     /// </summary>
-    public async Task<Transcript> CompareAsync(string what, Func<HttpRequestMessage[]> requests)
+    /// <param name="what">What is compared, for the message of a failure.</param>
+    /// <param name="requests">Makes the requests.</param>
+    /// <param name="withTraces">Whether trace headers must have the same shape too.</param>
+    public async Task<Transcript> CompareAsync(string what, Func<HttpRequestMessage[]> requests, bool withTraces = true)
     {
         Transcript plain = await SendAsync(Plain, requests());
         Transcript ours = await SendAsync(Ours, requests());
         Assert.That(ours.Text, Is.EqualTo(plain.Text), what);
+        if (withTraces)
+        {
+            Assert.That(ours.TraceShape, Is.EqualTo(plain.TraceShape), what);
+        }
+
         foreach (Arrived[] chain in ours.Chains)
         {
             bool hasBeenElsewhere = false;

@@ -292,7 +292,8 @@ public class RedactionTests
         using HttpResponseMessage replayed = await client.GetAs(sending, "offers");
 
         string text = string.Join('\n', activities);
-        Assert.That(text, Does.Contain("System.Net.Http ").And.Contain(sparkfly.BaseAddress.Authority), "the platform's were heard");
+        Assert.That(text, Does.Contain("System.Net.Http "), "the platform's were heard");
+        Assert.That(text.Contains(sparkfly.BaseAddress.Authority), Is.EqualTo(Environment.Version.Major > 8), "before .NET 9 they have no tags");
         Assert.That(text, Does.Contain("Sparkfly.Auth.Handler "), "ours was heard");
         foreach (string secret in (string[])[.. tokens, sparkfly.Options.Key, sparkfly.Options.Identity])
         {

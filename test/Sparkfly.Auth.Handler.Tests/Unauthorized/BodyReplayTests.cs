@@ -440,7 +440,8 @@ public class BodyReplayTests
         });
         using HttpClient client = app.Client();
         var mayEnd = new TaskCompletionSource(TaskCreationOptions.RunContinuationsAsynchronously);
-        var body = new OneWayStream(Bodies.Bytes(100)) { MayEnd = mayEnd.Task };
+        // On .NET 8 the platform holds a shorter body back until its end, the headers with it.
+        var body = new OneWayStream(Bodies.Bytes(200_000)) { MayEnd = mayEnd.Task };
         using var request = new HttpRequestMessage(HttpMethod.Post, "offers") { Content = new StreamContent(body) };
 
         Task<bool> hadEnded = HadEndedAsync();

@@ -380,7 +380,7 @@ public class InnermostPlaceTests
         ServiceDescriptor.Singleton<IHttpMessageHandlerBuilderFilter>(new LastWord(last));
 
     /// <summary>A chain of handlers over the one that talks to the network.</summary>
-    private static HttpMessageHandler Over(HttpMessageHandler network, params DelegatingHandler[] handlers) => handlers.Reverse().Aggregate(
+    private static HttpMessageHandler Over(HttpMessageHandler network, params DelegatingHandler[] handlers) => Enumerable.Reverse(handlers).Aggregate(
         network,
         static (inner, handler) =>
         {

@@ -236,7 +236,9 @@ public class WireParityTests(string protocol)
             sides.Request(HttpMethod.Post, SideBySide.Other, "/page", new StringContent("a body")),
             sides.Request(HttpMethod.Get, SideBySide.Home, "/page"),
             sides.Request(HttpMethod.Post, SideBySide.Home, "/page", new StringContent("a body")),
-        ]);
+        ],
+        // On .NET 8 the platform gives a redirect hop no trace headers of its own where it has one user's credentials. Ours have them.
+        withTraces: Environment.Version.Major > 8 || kind == "by address");
         Assert.That(sides.TokenRequests, Is.EqualTo(1), "what a password answers is no 401 of the API's");
     }
 
@@ -324,7 +326,9 @@ public class WireParityTests(string protocol)
         int number = hasCallersOwn ? 0 : 1;
         string[] rest = [.. Enumerable.Range(1, 3).Select(n => tracing == Tracing.ListenerAlone ? $"t{number + n}-s{number + n}" : $"t1-s{number + n}")];
         Assert.That(ours.TraceShape, Is.EqualTo(
-            tracing != Tracing.NothingWanted ? $"{first} {string.Join(' ', rest)}" : hasCallersOwn ? "own own own own" : "none none none none"));
+            tracing != Tracing.NothingWanted ? $"{first} {string.Join(' ', rest)}"
+            : !hasCallersOwn ? "none none none none"
+            : Environment.Version.Major < 10 ? "own none none none" : "own own own own"));
     }
 
     /// <summary>Rule 6.9.</summary>
