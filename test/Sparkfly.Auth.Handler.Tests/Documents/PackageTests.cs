@@ -100,6 +100,15 @@ public class PackageTests
         Assert.That(Dependencies(package, "Sparkfly.Auth.Handler", "net10.0"), Is.EquivalentTo(s_dependencies));
     }
 
+    [Test]
+    public async Task The_handler_s_package_has_the_schema_of_its_settings_and_tells_editors_of_it()
+    {
+        using ZipArchive package = await PackedPackages.OpenAsync("Sparkfly.Auth.Handler", "nupkg");
+
+        Assert.That(package.GetEntry("ConfigurationSchema.json"), Is.Not.Null);
+        Assert.That(package.GetEntry("buildTransitive/net8.0/Sparkfly.Auth.Handler.targets"), Is.Not.Null);
+    }
+
     /// <summary>Contract: the targets are .NET 8 and .NET 10. Without this an application installs the package and finds no type.</summary>
     [TestCase("net6.0")]
     [TestCase("net472")]
@@ -132,13 +141,14 @@ public class PackageTests
     }
 
     /// <summary>
-    /// An application that installs the packages from a feed, and is README.md's code and settings. It brings its own runtime, as a machine need not
-    /// have .NET 8.
+    /// An application that installs the packages from a feed, and is README.md's code and settings. On .NET 8 it brings its
+    /// runtime, which the machine need not have.
     /// </summary>
     [TestCaseSource(nameof(s_frameworks))]
     public async Task An_application_that_installs_the_packages_builds_without_a_warning_and_calls_Sparkfly(string framework)
     {
         await using StandInServer server = await Sparkfly.StartAsync();
+        bool isSelfContained = framework != "net10.0";
         string folder = await PackedPackages.NewFolderAsync($"Application-{framework}");
         string project = Path.Combine(folder, "Application.csproj");
         string[] code = [.. Markdown.Blocks("README.md", "csharp").Select(static b => b.Text)];
@@ -146,7 +156,7 @@ public class PackageTests
             <Project Sdk="Microsoft.NET.Sdk.Web">
               <PropertyGroup>
                 <TargetFramework>{framework}</TargetFramework>
-                <SelfContained>{framework != "net10.0"}</SelfContained>
+                <SelfContained>{isSelfContained}</SelfContained>
                 <RuntimeIdentifier>$(NETCoreSdkPortableRuntimeIdentifier)</RuntimeIdentifier>
                 <Nullable>enable</Nullable>
                 <ImplicitUsings>enable</ImplicitUsings>
@@ -170,14 +180,18 @@ public class PackageTests
 
         await PackedPackages.DotNetAsync("build", project, "--output", Path.Combine(folder, "out"));
         using JsonDocument items = JsonDocument.Parse(await PackedPackages.DotNetAsync("msbuild", project, "-getItem:JsonSchemaSegment"));
-        await using Subprocess application = Subprocess.Start(
-            Path.Combine(folder, "out", OperatingSystem.IsWindows() ? "Application.exe" : "Application"),
-            [],
+        (string Name, string Value)[] environment =
+        [
             ("ASPNETCORE_CONTENTROOT", folder),
             ("ASPNETCORE_URLS", "http://127.0.0.1:0"),
             ("Sparkfly__BaseAddress", server.BaseAddress.AbsoluteUri),
             ("Sparkfly__Identity", server.Options.Identity),
-            ("Sparkfly__Key", server.Options.Key));
+            ("Sparkfly__Key", server.Options.Key),
+        ];
+        string program = Path.Combine(folder, "out", "Application");
+        await using Subprocess application = isSelfContained
+            ? Subprocess.Start(OperatingSystem.IsWindows() ? $"{program}.exe" : program, [], environment)
+            : Subprocess.DotNet([$"{program}.dll"], environment);
 
         Assert.That(await application.ReadUntilAsync($"answered OK on .NET {framework[3..^2]}"), () => application.Errors);
         Assert.That(await application.EndAsync(), Is.Zero, () => application.Errors);

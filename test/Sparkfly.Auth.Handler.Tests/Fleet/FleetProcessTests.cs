@@ -26,11 +26,11 @@ public class FleetProcessTests
 
         int coldStart = await CountAsync("cold start", server, fleet);
         Assert.That(_rejected, Is.Zero, "tokens that the server did not take at the cold start");
-        Assert.That(coldStart, Is.InRange(1, 3 + Math.Min(fleet.Warned, Size / 2)), $"POSTs of a cold start of {Size}; who does not reach the cache in time asks for itself");
+        Assert.That(coldStart, Is.InRange(1, 3 + Math.Min(fleet.Warned, Size / 2)), $"POSTs of a cold start of {Size}; who does not reach the cache in time asks for itself\n{fleet.Logs}");
 
         server.RevokeTokens();
         int revocation = await CountAsync("revocation", server, fleet);
-        Assert.That(revocation, Is.InRange(1, 3 + Math.Min(fleet.Warned, Size / 2)), $"POSTs of a revocation at {Size}; who does not reach the cache in time asks for itself");
+        Assert.That(revocation, Is.InRange(1, 3 + Math.Min(fleet.Warned, Size / 2)), $"POSTs of a revocation at {Size}; who does not reach the cache in time asks for itself\n{fleet.Logs}");
         await AssertAllGoodAsync(fleet);
     }
 
