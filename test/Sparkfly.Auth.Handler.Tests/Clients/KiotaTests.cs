@@ -220,6 +220,26 @@ public class KiotaTests
         Assert.That(server.TokenRequests, Is.EqualTo(1));
     }
 
+    [TestCase(429)]
+    [TestCase(503)]
+    public async Task A_status_that_Kiota_retries_ends_in_an_AggregateException_of_ApiExceptions(int status)
+    {
+        await using StandInServer server = await Sparkfly.StartAsync();
+        ConcurrentQueue<Seen> seen = server.Record(context =>
+        {
+            context.Response.StatusCode = status;
+            context.Response.Headers.RetryAfter = "0";
+            return true;
+        });
+        await using TestApp app = App(server, Place.Outside);
+
+        AggregateException exception = await Thrown.By<AggregateException>(() => Offers(app).GetAsync());
+
+        Assert.That(exception.InnerExceptions, Is.All.InstanceOf<ApiException>());
+        Assert.That(exception.InnerExceptions.Select(static e => ((ApiException)e).ResponseStatusCode), Is.All.EqualTo(status));
+        Assert.That(seen, Has.Count.EqualTo(4), "the request and three retries");
+    }
+
     [Test]
     public async Task A_failed_token_request_reaches_the_caller_as_it_is_and_is_not_retried_by_Kiota([Values] Place place)
     {

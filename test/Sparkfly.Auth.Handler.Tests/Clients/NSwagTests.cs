@@ -3,6 +3,7 @@ using System.Net;
 using NJsonSchema.CodeGeneration.CSharp;
 using NSwag;
 using NSwag.CodeGeneration.CSharp;
+using NSwag.CodeGeneration.OperationNameGenerators;
 using SparkflyApi;
 using SparkflyStandIn;
 
@@ -216,30 +217,6 @@ public class NSwagTests
             return new CSharpClientGenerator(document, settings).GenerateFile();
         }
 
-        static async Task<string> GenerateAsync(string description)
-        {
-            // <nswag>
-            OpenApiDocument document = await OpenApiDocument.FromFileAsync(description);
-            var settings = new CSharpClientGeneratorSettings
-            {
-                ClassName = "SparkflyClient",
-                CSharpGeneratorSettings =
-                {
-                    Namespace = "SparkflyApi",
-                    JsonLibrary = CSharpJsonLibrary.SystemTextJson,
-                },
-
-                // The HttpClient's base address serves, and that is the account's.
-                UseBaseUrl = false,
-
-                // The handler puts it on.
-                ExcludedParameterNames = ["X-Auth-Token"],
-            };
-            string code = new CSharpClientGenerator(document, settings).GenerateFile();
-            // </nswag>
-            return code;
-        }
-
         static async Task CompareAsync(string file, string code)
         {
             string path = Path.Combine(Document.Root, Folder, file);
@@ -251,6 +228,34 @@ public class NSwagTests
 
             Assert.That((await File.ReadAllTextAsync(path)).ReplaceLineEndings("\n"), Is.EqualTo(code), file);
         }
+    }
+
+    /// <summary>The page's code.</summary>
+    internal static async Task<string> GenerateAsync(string description)
+    {
+        // <nswag>
+        OpenApiDocument document = await OpenApiYamlDocument.FromFileAsync(description);
+        var settings = new CSharpClientGeneratorSettings
+        {
+            ClassName = "SparkflyClient",
+            CSharpGeneratorSettings =
+            {
+                Namespace = "SparkflyApi",
+                JsonLibrary = CSharpJsonLibrary.SystemTextJson,
+            },
+
+            // One class. The default generates a class of the same name for each prefix of an operation id.
+            OperationNameGenerator = new SingleClientFromOperationIdOperationNameGenerator(),
+
+            // Relative addresses: the client uses the base address of its HttpClient, which is the account's.
+            UseBaseUrl = false,
+
+            // The handler sets the token, and the content sets its type.
+            ExcludedParameterNames = ["X-Auth-Token", "Content-Type"],
+        };
+        string code = new CSharpClientGenerator(document, settings).GenerateFile();
+        // </nswag>
+        return code;
     }
 
     private static TestApp App(StandInServer server) => new(services =>

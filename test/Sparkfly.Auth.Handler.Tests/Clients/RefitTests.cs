@@ -211,7 +211,7 @@ public class RefitTests
             // <refit-exceptions>
             var settings = new RefitSettings
             {
-                // What a handler throws reaches the caller as it is.
+                // Rethrow the handler's exception unchanged.
                 TransportExceptionFactory = static (_, exception, _) => exception,
             };
             builder.Services.AddRefitGeneratedClient<IOffersApi>(settings).AddSparkflyAuthHandler();
@@ -256,7 +256,7 @@ public interface IOffersApi
     [Post("/offers")]
     Task<OfferList> AddOfferAsync([Body] Offer offer, CancellationToken cancellationToken = default);
 
-    // Of another account; null is the client's own.
+    // The account of this request; null selects the client's own.
     [Get("/offers")]
     Task<OfferList> GetOffersOfAsync([Property("Sparkfly.Account")] string? account, CancellationToken cancellationToken = default);
 }

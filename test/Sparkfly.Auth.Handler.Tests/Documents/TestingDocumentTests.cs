@@ -30,7 +30,7 @@ public partial class TestingDocumentTests
     [Test]
     public void Every_row_of_the_comparison_is_held_by_a_test_that_it_names()
     {
-        string[] rows = [.. Document.Lines(Page).SkipWhile(static l => l != "## Beside general fakes").Where(static l => l.StartsWith('|')).Skip(2)];
+        string[] rows = [.. Document.Lines(Page).SkipWhile(static l => l != "## Compared with general fakes").Where(static l => l.StartsWith('|')).Skip(2)];
         HashSet<string> tests = [.. GetType().Assembly.GetTypes().SelectMany(static t => t.GetMethods()
             .Where(static m => m.GetCustomAttributes().Any(static a => a is TestAttribute or TestCaseAttribute))
             .Select(m => $"{t.Name}.{m.Name}"))];

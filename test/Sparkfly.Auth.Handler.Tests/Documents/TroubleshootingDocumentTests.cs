@@ -6,7 +6,8 @@ namespace Sparkfly.Auth.Handler.Tests;
 /// <summary>docs/troubleshooting.md has each message that the packages can give, and no other.</summary>
 /// <remarks>
 /// A message is what stands in the sources and has words, wherever it is said: as an exception, as a failure that becomes one, as a reason in the
-/// log, as a description of health. On the page it stands as code, with … for what varies or is left out.
+/// log, as a description of health. On the page it stands as code, with … for what varies or is left out. The page also has the messages of the
+/// platform that tests of this project provoke.
 /// </remarks>
 public partial class TroubleshootingDocumentTests
 {
@@ -19,6 +20,7 @@ public partial class TroubleshootingDocumentTests
     private static readonly string[] s_pieces = [.. SourceText.All
         .SelectMany(static t => t.Expression.FirstAncestorOrSelf<AttributeSyntax>() is null ? t.Pieces : t.Pieces.SelectMany(p => LogParameter().Split(p)))
         .Where(static p => p.Length > 0)
+        .Concat(PlatformMessagesTests.All)
         .Distinct()];
 
     [Test]
