@@ -1,6 +1,5 @@
 using System.Diagnostics.CodeAnalysis;
 using Microsoft.Extensions.DependencyInjection;
-using Microsoft.Extensions.DependencyInjection.Extensions;
 using Microsoft.Extensions.Http;
 
 namespace Sparkfly.Auth.Handler;
@@ -36,15 +35,30 @@ internal sealed class PipelineBuilder(HttpMessageHandlerBuilder inner) : HttpMes
     /// <inheritdoc/>
     public override IServiceProvider Services => inner.Services;
 
-    /// <summary>Puts this builder in the place of the one that is registered.</summary>
-    public static void Decorate(IServiceCollection services)
+    /// <summary>
+    /// Puts this builder round the one that is registered; again where the application has registered its own since. Looks at new services only while
+    /// ours is where it was, since there may be many accounts.
+    /// </summary>
+    public static void Decorate(IServiceCollection services, AccountRegistrations registrations)
     {
-        ServiceDescriptor registered = services.Last(static d => d.ServiceType == typeof(HttpMessageHandlerBuilder) && !d.IsKeyedService);
-        if (registered.ImplementationFactory?.Target is not Decorator)
+        (int ours, int start) = registrations.Looked;
+        start = start <= services.Count && ours < start && IsOurs(services[ours]) ? start : 0;
+        for (int i = start; i < services.Count; i++)
         {
-            services.Replace(ServiceDescriptor.Describe(typeof(HttpMessageHandlerBuilder), new Decorator(registered).Create, registered.Lifetime));
+            ServiceDescriptor registered = services[i];
+            if (registered.ServiceType == typeof(HttpMessageHandlerBuilder) && !registered.IsKeyedService)
+            {
+                ours = i;
+                services[i] = IsOurs(registered)
+                    ? registered
+                    : ServiceDescriptor.Describe(typeof(HttpMessageHandlerBuilder), new Decorator(registered).Create, registered.Lifetime);
+            }
         }
+
+        registrations.Looked = (ours, services.Count);
     }
+
+    private static bool IsOurs(ServiceDescriptor registered) => !registered.IsKeyedService && registered.ImplementationFactory?.Target is Decorator;
 
     /// <inheritdoc/>
     public override HttpMessageHandler Build()

@@ -47,7 +47,7 @@ public static class SparkflyAuthHealthChecksBuilderExtensions
         ArgumentNullException.ThrowIfNull(builder);
         ArgumentNullException.ThrowIfNull(account);
         name ??= account.Length == 0 ? "sparkfly" : $"sparkfly:{account}";
-        SparkflyServices.AddCore(builder.Services);
+        SparkflyServices.AddCoreOfClients(builder.Services);
         StartupChecks.AddAccountCheck(builder.Services, $"The health check '{name}'", account);
         return builder.Add(new HealthCheckRegistration(
             name, services => new SparkflyAuthHealthCheck(services.GetRequiredService<SparkflyAccounts>(), account), failureStatus, tags, timeout));

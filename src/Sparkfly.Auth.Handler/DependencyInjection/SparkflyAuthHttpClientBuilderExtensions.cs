@@ -35,7 +35,7 @@ public static class SparkflyAuthHttpClientBuilderExtensions
         // Null in ConfigureHttpClientDefaults: all clients.
         string? client = builder.Name;
         IServiceCollection services = builder.Services;
-        SparkflyServices.AddCore(services);
+        SparkflyServices.AddCoreOfClients(services);
         ClientRegistration? earlier = services.Select(static d => d.IsKeyedService ? null : d.ImplementationInstance)
             .OfType<ClientRegistration>().FirstOrDefault(c => c.Client == client);
         if (earlier is not null && earlier.Account != account)

@@ -22,6 +22,7 @@ internal static class SparkflyServices
     {
         if (AccountRegistrations.In(services) is { } registrations)
         {
+            PipelineBuilder.Decorate(services, registrations);
             return registrations;
         }
 
@@ -39,8 +40,22 @@ internal static class SparkflyServices
         services.TryAddEnumerable(ServiceDescriptor.Singleton<IValidateOptions<SparkflyAuthOptions>, SparkflyAuthOptionsValidator>());
         services.TryAddEnumerable(ServiceDescriptor.Singleton<IValidateOptions<HttpClientFactoryOptions>, SecretHeaderRedaction>());
         services.TryAddEnumerable(ServiceDescriptor.Singleton<IValidateOptions<HttpClientFactoryOptions>, AuthClientHandlers>());
-        PipelineBuilder.Decorate(services);
-        return AccountRegistrations.AddTo(services);
+        registrations = AccountRegistrations.AddTo(services);
+        PipelineBuilder.Decorate(services, registrations);
+        return registrations;
+    }
+
+    /// <summary>Adds what a client or a health check needs, which changes no account.</summary>
+    public static void AddCoreOfClients(IServiceCollection services)
+    {
+        if (AccountRegistrations.Find(services) is { } registrations)
+        {
+            PipelineBuilder.Decorate(services, registrations);
+        }
+        else
+        {
+            AddCore(services);
+        }
     }
 
     /// <summary>Adds a registered account, once, and each section that it is bound to.</summary>
@@ -75,12 +90,13 @@ internal static class SparkflyServices
     /// <summary>Adds the accounts of a source, once.</summary>
     public static void AddSource(IServiceCollection services)
     {
-        AddCore(services);
-        if (services.Any(static d => d.ServiceType == typeof(SourcedAccounts)))
+        AccountRegistrations registrations = AddCore(services);
+        if (registrations.HasSource)
         {
             return;
         }
 
+        registrations.HasSource = true;
         services.AddSingleton(NewSourcedAccounts);
         AddDefaultHandler(services);
         AddAuthClient(services, RegisteredAccounts.OfSource);
@@ -126,7 +142,7 @@ internal static class SparkflyServices
     private static void AddWarmUpService(IServiceCollection services) =>
         services.TryAddEnumerable(ServiceDescriptor.Singleton<IHostedService, WarmUpService>(static provider => new WarmUpService(
             provider.GetRequiredService<SparkflyAccounts>(),
-            provider.GetService<BoundedCache>(),
+            provider.GetRequiredService<RegisteredAccounts>().Shared.Count > 0 ? provider.GetRequiredService<BoundedCache>() : null,
             () => StartTelemetry(provider),
             provider.GetRequiredService<IOptions<WarmUpOptions>>(),
             Time(provider),
@@ -157,13 +173,19 @@ internal static class SparkflyServices
                 "services.AddSparkflyAuth(options => …)."))));
     }
 
-    private static SparkflyAccounts NewAccounts(IServiceProvider provider) => new(
-        provider.GetRequiredService<RegisteredAccounts>(),
-        name => name.Length == 0
-            ? provider.GetRequiredService<ISparkflyTokenProvider>()
-            : provider.GetRequiredKeyedService<ISparkflyTokenProvider>(name),
-        provider.GetService<SourcedAccounts>(),
-        NewSettings(provider));
+    private static SparkflyAccounts NewAccounts(IServiceProvider provider)
+    {
+        var registered = provider.GetRequiredService<RegisteredAccounts>();
+        return new SparkflyAccounts(
+            registered,
+            name => name.Length == 0
+                ? provider.GetRequiredService<ISparkflyTokenProvider>()
+                : provider.GetRequiredKeyedService<ISparkflyTokenProvider>(name),
+
+            // Not GetService: some containers construct a class that is not registered.
+            registered.HasSource ? provider.GetRequiredService<SourcedAccounts>() : null,
+            NewSettings(provider));
+    }
 
     /// <summary>Resolves what makes options when they are read: it may need a client, and so one of our handlers.</summary>
     private static Func<string, AccountSettingsMonitor> NewSettings(IServiceProvider provider)
