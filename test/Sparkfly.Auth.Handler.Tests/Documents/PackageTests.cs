@@ -1,6 +1,7 @@
 using System.Buffers.Binary;
 using System.IO.Compression;
 using System.Text.Json;
+using System.Text.RegularExpressions;
 using System.Xml.Linq;
 using SparkflyStandIn;
 
@@ -50,6 +51,21 @@ public class PackageTests
         }
 
         string? Value(string name) => metadata.Elements().SingleOrDefault(e => e.Name.LocalName == name)?.Value;
+    }
+
+    /// <summary>A feed shows the page without its repository. That its links lead somewhere there, <see cref="DocumentationTests"/> checks.</summary>
+    [TestCaseSource(nameof(Ids))]
+    public async Task The_links_of_a_packages_page_are_absolute_and_nothing_else_of_it_is_changed(string id)
+    {
+        string source = id == "Sparkfly.Auth.Handler" ? "README.md" : $"src/{id}/README.md";
+        using ZipArchive package = await PackedPackages.OpenAsync(id, "nupkg");
+        using var reader = new StreamReader(package.GetEntry("README.md")!.Open());
+        string packed = await reader.ReadToEndAsync();
+
+        Assert.That(Regex.Matches(packed, @"\]\(([^)]*)\)").Select(static m => m.Groups[1].Value), Has.All.Match("^(https://|#)"));
+        Assert.That(
+            packed.Replace($"{PackedPackages.Repository}/raw/main/", "").Replace($"{PackedPackages.Repository}/blob/main/", "").TrimEnd(),
+            Is.EqualTo((await File.ReadAllTextAsync(Path.Combine(Document.Root, source))).TrimEnd()));
     }
 
     /// <summary>A file outside a framework's folder would make restore take the package for one that supports every framework.</summary>
@@ -161,6 +177,8 @@ public class PackageTests
                 <Nullable>enable</Nullable>
                 <ImplicitUsings>enable</ImplicitUsings>
                 <TreatWarningsAsErrors>true</TreatWarningsAsErrors>
+                <!-- A feed that lacks the lowest version of an indirect dependency takes the next one. -->
+                <WarningsNotAsErrors>NU1603</WarningsNotAsErrors>
               </PropertyGroup>
               <ItemGroup>
                 {References}
@@ -171,10 +189,13 @@ public class PackageTests
         await File.WriteAllTextAsync(Path.Combine(folder, "Program.cs"), $$"""
             var builder = WebApplication.CreateBuilder(args);
             {{code[0]}}
+            {{code[3]}}
+            builder.Services.ConfigureHttpClientDefaults(static client => client.AddStandardResilienceHandler());
             await using WebApplication app = builder.Build();
             await app.StartAsync();
             using HttpResponseMessage response = await app.Services.GetRequiredService<OffersClient>().GetOffersAsync();
-            Console.WriteLine($"answered {response.StatusCode} on .NET {Environment.Version.Major}");
+            int ofFake = new Sparkfly.Auth.Handler.Testing.FakeSparkfly().TokenRequests;
+            Console.WriteLine($"answered {response.StatusCode} on .NET {Environment.Version.Major}, and the fake had {ofFake} token requests");
             {{code[1]}}
             """);
 

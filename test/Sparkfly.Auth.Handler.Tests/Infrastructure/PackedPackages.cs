@@ -8,6 +8,9 @@ namespace Sparkfly.Auth.Handler.Tests;
 /// </summary>
 internal static class PackedPackages
 {
+    // Where the packages say that their repository is.
+    public const string Repository = "https://repository.test/sparkfly";
+
     // No cache holds this version.
     public static readonly string Version = $"0.0.0-test{Guid.NewGuid():N}";
 
@@ -79,7 +82,14 @@ internal static class PackedPackages
         foreach (string project in Projects)
         {
             await DotNetAsync(
-                "pack", project, "--output", Feed, "--artifacts-path", Path.Combine(s_folder.Value, "artifacts"), $"-p:Version={Version}");
+                "pack",
+                project,
+                "--output",
+                Feed,
+                "--artifacts-path",
+                Path.Combine(s_folder.Value, "artifacts"),
+                $"-p:Version={Version}",
+                $"-p:RepositoryUrl={Repository}.git");
         }
     }
 }
