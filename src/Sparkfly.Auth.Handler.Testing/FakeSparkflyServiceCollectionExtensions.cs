@@ -16,7 +16,7 @@ public static class FakeSparkflyServiceCollectionExtensions
     /// <remarks>
     /// <para>
     /// Called before or after the application's own registrations, in the <c>ConfigureTestServices</c> of a <c>WebApplicationFactory</c> too; the
-    /// fake stands in the place of whatever primary handler a client has. It goes by the <see cref="TimeProvider"/> in the container, which
+    /// fake replaces the primary handler of each client. It uses the <see cref="TimeProvider"/> in the container, which
     /// <paramref name="timeProvider"/> replaces: where the application registers one too, call this after it.
     /// </para>
     /// <para>

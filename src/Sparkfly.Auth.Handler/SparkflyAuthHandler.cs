@@ -438,7 +438,7 @@ public sealed class SparkflyAuthHandler : DelegatingHandler, IInnermostHandler
             }
             catch (Exception)
             {
-                // A logger of the application's has thrown, and nobody waits for this task.
+                // The application's logger threw, and no caller awaits this task.
             }
         }
     }

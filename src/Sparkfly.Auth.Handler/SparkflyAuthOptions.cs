@@ -37,7 +37,7 @@ public sealed class SparkflyAuthOptions
     /// 403, before any token has come), <c>/auth</c> at the root of the same origin is asked. Set it to avoid the first wrong request.
     /// </summary>
     /// <remarks>
-    /// Requests to <c>auth</c> under <see cref="BaseAddress"/>, and to <c>/auth</c> beside <c>/v1.0</c>, get no token, whatever the value. Source: Sparkfly's
+    /// Requests to <c>auth</c> under <see cref="BaseAddress"/>, and to <c>/auth</c> beside <c>/v1.0</c>, get no token, also if this is another address. Source: Sparkfly's
     /// AuthenticationApi description has <c>POST /auth</c> under <c>/v1.0</c>; its OpenAPI descriptions of 2025 have it at the root of the host.
     /// </remarks>
     public Uri? AuthEndpoint { get; set; }

@@ -2,7 +2,7 @@ using Microsoft.Extensions.DependencyInjection;
 
 namespace MultiAccount;
 
-/// <summary>A typed client whose every request says for which account it is.</summary>
+/// <summary>A typed client. Each request names its account.</summary>
 internal sealed class OffersClient(HttpClient http)
 {
     public async Task<string> GetOffersAsync(string account, CancellationToken cancellationToken = default)

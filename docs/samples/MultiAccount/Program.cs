@@ -4,17 +4,17 @@ using MultiAccount;
 using Sparkfly.Auth.Handler;
 using Sparkfly.Auth.Handler.Testing;
 
-// Several brands from the configuration, and tenants from a database: one client, and each request says whose it is.
+// Two brands from the configuration, and tenants from a database. One client, and each request names its account.
 HostApplicationBuilder builder = Host.CreateApplicationBuilder(new HostApplicationBuilderSettings { ContentRootPath = AppContext.BaseDirectory });
 
-builder.Services.AddSparkflyAuth("tacos", builder.Configuration.GetSection("Brands:Tacos"));
-builder.Services.AddSparkflyAuth("bagels", builder.Configuration.GetSection("Brands:Bagels"));
+builder.Services.AddSparkflyAuth("tacos");                           // reads the section "Sparkfly:tacos"
+builder.Services.AddSparkflyAuth("bagels");
 builder.Services.AddSparkflyAccountSource<TenantAccounts>();
 
-// No account of its own, so it has a base address of its own.
+// The client has no account of its own, so it needs a base address.
 builder.Services.AddHttpClient<OffersClient>(static client => client.BaseAddress = SparkflyEnvironments.Staging).AddSparkflyAuthHandler();
 
-// A Sparkfly in memory takes the real one's place, so that the sample needs no credentials. Leave it out to call the real one.
+// An in-memory Sparkfly takes the place of the real one. Leave it out to call that one.
 FakeSparkfly sparkfly = builder.Services.AddFakeSparkfly();
 sparkfly.Answer(HttpMethod.Get, "offers", static request =>
     new HttpResponseMessage { Content = new StringContent($"offers of {request.Identity}") });
@@ -47,7 +47,7 @@ catch (InvalidOperationException exception)
 
 isAsPromised &= sparkfly.TokenRequests.Count == 4;
 Console.WriteLine(isAsPromised
-    ? "Each account had a token of its own, fetched once: 4 POST /auth in all."
+    ? "Each account has its own token, requested once: 4 POST /auth in all."
     : $"That is not as promised: {sparkfly.TokenRequests.Count} POST /auth in all.");
 await host.StopAsync();
 return isAsPromised ? 0 : 1;

@@ -3,7 +3,7 @@ using Sparkfly.Auth.Handler;
 
 namespace MultiAccount;
 
-/// <summary>The accounts of tenants: whoever is not registered by name is looked up in the application's database.</summary>
+/// <summary>The accounts of tenants. The package looks up each name that is not registered.</summary>
 internal sealed class TenantAccounts : ISparkflyAccountSource
 {
     public async ValueTask<SparkflyAuthOptions?> FindAsync(string name, CancellationToken cancellationToken)

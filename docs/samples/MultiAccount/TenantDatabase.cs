@@ -2,7 +2,7 @@ using Microsoft.Data.Sqlite;
 
 namespace MultiAccount;
 
-/// <summary>A database of tenants, in memory for as long as this lives.</summary>
+/// <summary>An in-memory database of tenants. It exists until it is disposed.</summary>
 internal sealed class TenantDatabase : IDisposable
 {
     private const string ConnectionString = "Data Source=tenants;Mode=Memory;Cache=Shared";

@@ -1,6 +1,6 @@
 namespace OffersApi;
 
-/// <summary>A typed client of Sparkfly: it knows nothing of tokens.</summary>
+/// <summary>A typed client. It has no code for tokens.</summary>
 public sealed class OffersClient(HttpClient http)
 {
     public async Task<IReadOnlyList<Offer>> GetOffersAsync(CancellationToken cancellationToken = default) =>
@@ -15,5 +15,5 @@ public sealed class OffersClient(HttpClient http)
     private sealed record OfferList(IReadOnlyList<Offer> Offers);
 }
 
-/// <summary>What Sparkfly has on offer.</summary>
+/// <summary>An offer of Sparkfly.</summary>
 public sealed record Offer(int Id, string Name);

@@ -1,7 +1,7 @@
 using OffersApi;
 using Sparkfly.Auth.Handler;
 
-// An ASP.NET Core application that passes Sparkfly's offers on: docs/testing.md tests it.
+// An ASP.NET Core application that returns Sparkfly's offers. docs/testing.md tests it.
 WebApplicationBuilder builder = WebApplication.CreateBuilder(args);
 builder.Services.AddSparkflyAuth();
 builder.Services.AddHttpClient<OffersClient>().AddSparkflyAuthHandler();

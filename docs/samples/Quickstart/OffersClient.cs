@@ -1,8 +1,8 @@
 namespace Quickstart;
 
-/// <summary>A typed client, as an application writes it: it knows nothing of tokens.</summary>
+/// <summary>A typed client. It has no code for tokens.</summary>
 internal sealed class OffersClient(HttpClient http)
 {
-    // Relative, without a leading slash: resolved under the base address, /v1.0/ included.
+    // A relative address without a leading slash is resolved under the base address, /v1.0/ included.
     public Task<HttpResponseMessage> GetOffersAsync(CancellationToken cancellationToken = default) => http.GetAsync("offers", cancellationToken);
 }

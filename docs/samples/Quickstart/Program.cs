@@ -11,8 +11,7 @@ using SparkflyStandIn;
 HostApplicationBuilder builder = Host.CreateApplicationBuilder(args);
 builder.Logging.SetMinimumLevel(LogLevel.Warning);
 
-// With a Sparkfly in the configuration (Sparkfly__BaseAddress, Sparkfly__Identity and Sparkfly__Key in the environment, say) that one is
-// called; else a stand-in is started on a port of this machine.
+// Set Sparkfly__BaseAddress, Sparkfly__Identity and Sparkfly__Key to call that Sparkfly. Otherwise the sample starts a stand-in on a loopback port.
 bool isConfigured = builder.Configuration.GetSection(SparkflyAuthOptions.SectionName).GetChildren().Any();
 await using StandInServer? standIn = isConfigured ? null : await StandInServer.StartAsync();
 if (standIn is not null)
@@ -25,7 +24,7 @@ if (standIn is not null)
     });
 }
 
-// The two lines of an application; the rest of the first is for the count below.
+// The two lines of an application. ConfigureAuthClient is for the counter only.
 var counter = new TokenRequestCounter();
 builder.Services.AddSparkflyAuth().ConfigureAuthClient(auth => auth.AddHttpMessageHandler(counter.NewHandler));
 builder.Services.AddHttpClient<OffersClient>().AddSparkflyAuthHandler();

@@ -1,6 +1,6 @@
 namespace Quickstart;
 
-/// <summary>Counts what the sample shows: the token requests that really leave.</summary>
+/// <summary>Counts the token requests that are sent.</summary>
 internal sealed class TokenRequestCounter
 {
     private int _count;

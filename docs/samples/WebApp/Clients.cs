@@ -6,7 +6,7 @@ internal sealed class OffersClient(HttpClient http)
     public Task<string> GetOffersAsync(CancellationToken cancellationToken) => http.GetStringAsync("offers", cancellationToken);
 }
 
-/// <summary>The members of the account's programme.</summary>
+/// <summary>The members of the account.</summary>
 internal sealed class MembersClient(HttpClient http)
 {
     public Task<string> GetMemberAsync(string id, CancellationToken cancellationToken) =>

@@ -4,8 +4,8 @@ using WebApp;
 
 WebApplicationBuilder builder = WebApplication.CreateBuilder(args);
 
-// The section "Sparkfly": appsettings.json has what is no secret; the key comes from user secrets, the environment or a vault.
-// The token is fetched while the host starts, so that the first user does not wait for it. Failed authentication is retried only if that can help.
+// appsettings.json has the section "Sparkfly" without the key, which comes from user secrets, the environment or a vault.
+// WarmUpOnStart requests the token while the host starts. AddResilienceRules retries failed authentication only if it is transient.
 builder.Services.AddSparkflyAuth().WarmUpOnStart().AddResilienceRules();
 builder.Services.ConfigureHttpClientDefaults(static client => client.AddStandardResilienceHandler());
 builder.Services.AddHttpClient<OffersClient>().AddSparkflyAuthHandler();

@@ -2,7 +2,7 @@ using Sparkfly.Auth.Handler.Testing;
 
 namespace WebApp;
 
-/// <summary>Without a key the application has no Sparkfly to call: a fake takes its place, the application calls itself a few times, and ends.</summary>
+/// <summary>Without a key, an in-memory Sparkfly takes the place of the real one. The application calls itself a few times and ends.</summary>
 internal sealed class Tour(FakeSparkfly sparkfly)
 {
     public static Tour Prepare(WebApplicationBuilder builder)

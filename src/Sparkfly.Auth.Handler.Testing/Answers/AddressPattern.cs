@@ -15,7 +15,7 @@ internal sealed class AddressPattern
         HasWildcard = PathPattern.HasWildcard(path);
     }
 
-    /// <summary>Whether its path may be that of addresses that nobody had in mind, the token request's among them.</summary>
+    /// <summary>Whether its path may match unintended addresses, such as that of the token request.</summary>
     public bool HasWildcard { get; }
 
     /// <exception cref="ArgumentException">The text is not an address that a request can have.</exception>

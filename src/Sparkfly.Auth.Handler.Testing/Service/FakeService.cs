@@ -142,7 +142,7 @@ internal sealed class FakeService(TimeProvider? ownTime)
             return home;
         }
 
-        // An account that nobody has told of. Its secrets go nowhere else: the handler sees to that.
+        // An account that is not registered with the fake. The handler sends its secrets nowhere else.
         bool isSparkfly = message.Header(Wire.Key) is not null || Tokens.IsKnown(message.Header(Wire.Token));
         string usual = SparkflyEnvironments.Staging.AbsolutePath;
         return isSparkfly ? new Uri(address, address.AbsolutePath.StartsWith(usual, StringComparison.Ordinal) ? usual : "/") : null;

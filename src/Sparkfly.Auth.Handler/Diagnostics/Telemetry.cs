@@ -13,8 +13,8 @@ internal static class Telemetry
     private static readonly ActivitySource s_source = new(SourceName);
 
     /// <summary>
-    /// Starts the activity of a token request as a child of the request that caused it, so that the <c>POST</c> joins its trace; also where
-    /// nobody listens to this source. By its context alone: a child of the activity itself would inherit the caller's baggage and send it.
+    /// Starts the activity of a token request as a child of the request that caused it, so that the <c>POST</c> joins its trace; also
+    /// without a listener to this source. By its context alone: a child of the activity itself would inherit the caller's baggage and send it.
     /// </summary>
     public static Activity? StartTokenRequest(ActivityContext parent)
     {

@@ -23,7 +23,7 @@ internal sealed class BoundedCache(Func<IDistributedCache> factory, TimeProvider
     // Mutable, guarded by the lock.
     private Task<IDistributedCache>? _making;
 
-    // Whether the time for a first connection is spent, with or without success: a connection goes on being made when nobody waits for it.
+    // Whether the time for a first connection is spent, with or without success. Connecting continues after the wait has ended.
     private volatile bool _isConnectionTried;
 
     /// <inheritdoc/>

@@ -9,10 +9,10 @@ internal enum LeaseStanding
     /// <summary>Another instance, whose lease is in the cache.</summary>
     Foreign,
 
-    /// <summary>Nobody holds it any more: another instance has released it meanwhile.</summary>
+    /// <summary>No instance: another one has released it.</summary>
     Free,
 
-    /// <summary>Nobody can tell: this instance's lease was written, and is not in the cache.</summary>
+    /// <summary>Unknown: this instance wrote its lease, and the cache does not return it.</summary>
     Lost,
 }
 
@@ -22,12 +22,12 @@ internal enum LeaseStanding
 /// is there. Thread-safe.
 /// </summary>
 /// <remarks>
-/// The race can be lost, and then two instances ask. Nothing depends on there being one: every token is good by itself. What is not an authentic
-/// lease counts for nothing, so that nobody without the account's key can make an instance wait.
+/// The race can be lost, and then two instances ask. Nothing depends on there being one: every token is good by itself. A lease
+/// that is not authentic is ignored, so that only holders of the account's key can make an instance wait.
 /// </remarks>
 internal sealed class FleetLease(ISharedCache cache, SharedTokenCipher cipher, Guid instance, TimeSpan timeout, TimeProvider time)
 {
-    // All who start at one moment have written by then.
+    // By then, all instances that started at one moment have written theirs.
     private static readonly TimeSpan s_settling = TimeSpan.FromMilliseconds(250);
 
     // A lease outlives its instance by at most so much, and is written again three times as often.
@@ -71,7 +71,7 @@ internal sealed class FleetLease(ISharedCache cache, SharedTokenCipher cipher, G
             : LeaseStanding.Foreign;
     }
 
-    // A cache may keep a lease for longer than it was told to, and somebody may put an old one back.
+    // A cache may keep a lease longer than it should, and an old one may be written back.
     private bool IsRecent(SharedLease lease) => (time.GetUtcNow() - lease.WrittenAt).Duration() <= s_lifetime + FleetTokenSource.ClockSkew;
 
     private Task WriteAsync(DateTimeOffset writtenAt, CancellationToken cancellationToken) =>

@@ -3,8 +3,8 @@ using Microsoft.Extensions.Logging;
 namespace Sparkfly.Auth.Handler;
 
 /// <summary>
-/// Lets the instances of an application share one token: who needs one looks into the distributed cache first; of those who find none, one asks
-/// Sparkfly, and the others wait for what it writes. Off the path of every request that has a token. Thread-safe.
+/// Lets the instances of an application share one token: an instance that needs one reads the distributed cache first. If there is none, one
+/// instance asks Sparkfly, and the others wait for its token. Not on the path of a request with a cached token. Thread-safe.
 /// </summary>
 internal sealed class FleetTokenSource(string account, ISharedCache cache, ITokenSource inner, TimeProvider time, ILogger logger) : ITokenSource
 {
@@ -82,7 +82,7 @@ internal sealed class FleetTokenSource(string account, ISharedCache cache, IToke
         }
         while (time.GetElapsedTime(start) < longest);
 
-        // Once more: an instance that was quicker may be done. The warning is for who replaces the entry: not one from each that waits, at every look.
+        // Once more: a quicker instance may be done. Only the instance that replaces a bad entry warns of it, not each one that waits.
         SharedToken? before = await ReadAsync(cipher, request, warns: true, cancellationToken).ConfigureAwait(false);
         if (Accept(before, request) is { } meanwhile)
         {
@@ -170,7 +170,7 @@ internal sealed class FleetTokenSource(string account, ISharedCache cache, IToke
         DateTimeOffset now = time.GetUtcNow();
         if (shared.ObtainedAt - now > ClockSkew)
         {
-            // The other instance's clock is further ahead than that, so nobody can tell when its token ends.
+            // The other instance's clock is too far ahead to tell when its token ends.
             return null;
         }
 

@@ -3,7 +3,7 @@ namespace Sparkfly.Auth.Handler;
 /// <summary>The cache that a fleet shares, with a bound on each operation. Thread-safe.</summary>
 internal interface ISharedCache
 {
-    /// <summary>Whether it could not be connected lately, so that nobody should wait for it.</summary>
+    /// <summary>Whether connecting failed recently, so that no operation should wait for it.</summary>
     bool IsOpen { get; }
 
     /// <exception cref="TimeoutException">It has not answered in time.</exception>

@@ -47,7 +47,7 @@ internal sealed class SharedTokenCipher
         _tokenData = [Version, .. account];
         _leaseData = [Version, .. account, .. "\nlease"u8];
 
-        // A keyed hash: whoever lists the cache's keys and knows an account's id still cannot tell which entry is whose.
+        // A keyed hash: the cache's keys do not reveal whose an entry is, even with the account's id.
         CacheKey = "sparkfly-auth:" + Convert.ToHexString(HMACSHA256.HashData(naming, account)).ToLowerInvariant();
         LeaseKey = CacheKey + ":lease";
         AccountDigest = settings.AccountDigest;

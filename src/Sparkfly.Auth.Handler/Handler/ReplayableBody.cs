@@ -179,7 +179,7 @@ internal sealed class ReplayableBody
         }
         catch (HttpRequestException)
         {
-            // Somebody has asked for it with ReadAsStreamAsync, and only that can be asked again. The other way round both can.
+            // After ReadAsStreamAsync only that works again. After ReadAsStream both do.
             return content.ReadAsStreamAsync() is { IsCompletedSuccessfully: true } stream && stream.Result.CanSeek;
         }
     }

@@ -21,7 +21,7 @@ internal static class UnauthorizedResponse
         bool isWhole = false;
         try
         {
-            // Without a message: nobody sees the exception.
+            // Without a message: the exception is caught below.
             isWhole = await TimeLimit.RunAsync("", bound => ReadAsync(content, body, bound), s_longestWait, time, cancellationToken).ConfigureAwait(false);
         }
         catch (Exception) when (!cancellationToken.IsCancellationRequested)

@@ -22,7 +22,7 @@ internal sealed record AccountSettings
         AuthEndpoint = options.AuthEndpoint ?? underBase;
         RootAuthEndpoint = options.AuthEndpoint is null ? atRoot : null;
 
-        // Both homes, whatever AuthEndpoint is: a generated client has an address of its own for the token request.
+        // Both addresses, also if AuthEndpoint is set: a generated client has its own address for the token request.
         _baseAuthPath = underBase.PathAndQuery;
         _rootAuthPath = atRoot?.PathAndQuery;
         _otherAuthPath = Origin.Matches(AuthEndpoint) && AuthEndpoint != underBase && AuthEndpoint != atRoot ? AuthEndpoint.PathAndQuery : null;
@@ -72,8 +72,8 @@ internal sealed record AccountSettings
     public string? ForwardedFor { get; }
 
     /// <summary>
-    /// What an account is (auth endpoint, identity, key, scope, forwarded-for), as a digest: equal for two names of one account, and of no
-    /// use to whoever finds it as a key in a cache.
+    /// What an account is (auth endpoint, identity, key, scope, forwarded-for), as a digest: equal for two names of one account. As a
+    /// cache key it reveals none of them.
     /// </summary>
     public string AccountDigest { get; }
 

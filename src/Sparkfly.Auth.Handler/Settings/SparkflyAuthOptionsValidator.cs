@@ -122,7 +122,7 @@ internal sealed class SparkflyAuthOptionsValidator(AccountSections sections) : I
         }
     }
 
-    // Uri takes the name "loopback" for localhost; for everybody else it is a host like any other, and not what somebody meant who wrote it here.
+    // Uri treats the name "loopback" as localhost. Everywhere else it is an ordinary host name.
     // By the normalized address, since before .NET 9 IsLoopback is false for names in upper case.
     private static bool IsThisMachine(Uri address) =>
         new Uri(address.AbsoluteUri).IsLoopback && !address.OriginalString.AsSpan(address.OriginalString.IndexOf("//", StringComparison.Ordinal) + 2)

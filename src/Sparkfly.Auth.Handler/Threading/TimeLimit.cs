@@ -50,7 +50,7 @@ internal static class TimeLimit
         }
     }
 
-    /// <summary>For a task that may fail when nobody waits for it any more.</summary>
+    /// <summary>For a task that may fail after its caller stopped waiting.</summary>
     public static void ObserveException(this Task task) => _ = task.ContinueWith(
         static late => _ = late.Exception, CancellationToken.None, TaskContinuationOptions.OnlyOnFaulted, TaskScheduler.Default);
 }

@@ -45,7 +45,7 @@ internal enum TokenPhase
 }
 
 /// <summary>
-/// The state machine of one account's token: which token to use, whether to ask for one, who waits. It starts nothing itself, and runs no I/O and no
+/// The state machine of one account's token: which token to use, whether to request one, which callers wait. It starts nothing itself, and runs no I/O and no
 /// code of the application. Thread-safe.
 /// </summary>
 /// <remarks>

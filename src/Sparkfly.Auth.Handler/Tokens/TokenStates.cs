@@ -2,7 +2,7 @@ namespace Sparkfly.Auth.Handler;
 
 /// <summary>
 /// The token state of every account in use, so that two names of one account share one token. Disposed of with the service provider, which
-/// ends every token request and frees everyone who waits. Thread-safe.
+/// ends every token request and all waits for one. Thread-safe.
 /// </summary>
 internal sealed class TokenStates(TimeProvider time) : IDisposable
 {
@@ -28,7 +28,7 @@ internal sealed class TokenStates(TimeProvider time) : IDisposable
         }
     }
 
-    /// <summary>Forgets the account's state when nobody uses it any more. A request in flight ends for those who wait for it.</summary>
+    /// <summary>Removes the state of an account that is no longer used. A token request in flight still completes for its callers.</summary>
     public void Release(string accountDigest)
     {
         lock (_lock)

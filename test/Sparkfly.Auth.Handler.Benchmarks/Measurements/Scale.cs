@@ -39,7 +39,7 @@ internal static class Scale
         page.Text(
             """
             **Found by an `ISparkflyAccountSource`**, as an application with tenants has them. What an account costs comes with its first request. When
-            none of them has had a request for an hour the accounts are let go, and their tokens at the end of their use.
+            none of them has had a request for an hour the accounts are removed, and their tokens at the end of their use.
             """);
         long empty = LiveBytes();
         using var accounts = new Accounts(count, isSourced: true);

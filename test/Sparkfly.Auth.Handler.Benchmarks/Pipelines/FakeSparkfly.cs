@@ -20,7 +20,7 @@ internal sealed class FakeSparkfly
 
     public static Uri AuthEndpoint { get; } = new(BaseAddress, "auth");
 
-    /// <summary>Gets an address of the API; parsed already, so that nobody who is measured pays for another's parsing.</summary>
+    /// <summary>Gets an address of the API; parsed already, so that no measurement includes the parsing.</summary>
     public static Uri Offers { get; } = Parsed(new Uri(BaseAddress, "offers"));
 
     public HttpMessageHandler Auth { get; }

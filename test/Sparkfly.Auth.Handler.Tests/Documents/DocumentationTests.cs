@@ -133,10 +133,13 @@ public partial class DocumentationTests
     [Test]
     public void Every_page_is_reached_from_README_md_or_from_the_page_of_its_folder()
     {
+        const string samples = "docs/samples/README.md";
         Assert.That(Pages.Where(static p => p.StartsWith("docs/", StringComparison.Ordinal)).Where(static page =>
         {
             string folder = Path.GetDirectoryName(page)!;
-            (string from, string link) = folder == "docs" ? ("README.md", page) : ($"{folder}.md", page["docs/".Length..]);
+            (string from, string link) = folder == "docs" || page == samples ? ("README.md", page)
+                : page.StartsWith("docs/samples/", StringComparison.Ordinal) ? (samples, page["docs/samples/".Length..])
+                : ($"{folder}.md", page["docs/".Length..]);
             return !string.Join('\n', Document.Lines(from)).Contains($"({link}", StringComparison.Ordinal);
         }), Is.Empty);
     }

@@ -194,7 +194,7 @@ public class PackageTests
             await using WebApplication app = builder.Build();
             await app.StartAsync();
             using HttpResponseMessage response = await app.Services.GetRequiredService<OffersClient>().GetOffersAsync();
-            int ofFake = new Sparkfly.Auth.Handler.Testing.FakeSparkfly().TokenRequests;
+            int ofFake = new Sparkfly.Auth.Handler.Testing.FakeSparkfly().TokenRequests.Count;
             Console.WriteLine($"answered {response.StatusCode} on .NET {Environment.Version.Major}, and the fake had {ofFake} token requests");
             {{code[1]}}
             """);

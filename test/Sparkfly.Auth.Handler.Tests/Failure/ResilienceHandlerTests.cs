@@ -220,14 +220,14 @@ public class ResilienceHandlerTests
         client.AddResilienceHandler("mine", pipeline => pipeline
             .AddRetry(new HttpRetryStrategyOptions
             {
-                // A token that cannot be had now may be had later, if IsTransient says so. Wrong credentials stay wrong.
+                // Retry only a transient failure to get a token. Wrong credentials stay wrong.
                 ShouldHandle = arguments => ValueTask.FromResult(arguments.Outcome.Exception is SparkflyAuthenticationException failure
                     ? failure.IsTransient
                     : HttpClientResiliencePredicates.IsTransient(arguments.Outcome)),
             })
             .AddCircuitBreaker(new HttpCircuitBreakerStrategyOptions
             {
-                // The exception says why there is no token. An open circuit would hide that.
+                // An open circuit would hide the reason that the exception gives.
                 ShouldHandle = arguments => ValueTask.FromResult(arguments.Outcome.Exception is not SparkflyAuthenticationException
                     && HttpClientResiliencePredicates.IsTransient(arguments.Outcome)),
             }));

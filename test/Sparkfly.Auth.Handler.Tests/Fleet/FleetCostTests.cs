@@ -18,14 +18,14 @@ public class FleetCostTests
     internal static readonly (string What, CacheTrouble Trouble, bool IsOneGone)[] Rows =
     [
         ("works", CacheTrouble.Nothing, false),
-        ("works, and the instance that asks is gone in the middle", CacheTrouble.Nothing, true),
-        ("keeps entries for ever, and the instance that asks is gone in the middle", CacheTrouble.KeepsLeasesForEver, true),
-        ("forgets everything, is full, or drops writes", CacheTrouble.DropsWrites, false),
-        ("is read 400 ms late", CacheTrouble.LagsBehind, false),
+        ("works, and the instance with the lease dies", CacheTrouble.Nothing, true),
+        ("never expires entries, and the instance with the lease dies", CacheTrouble.KeepsLeasesForEver, true),
+        ("loses everything, is full, or drops writes", CacheTrouble.DropsWrites, false),
+        ("returns writes 400 ms late", CacheTrouble.LagsBehind, false),
         ("loses each key within 300 ms", CacheTrouble.LosesKeys, false),
-        ("has a stranger write to the lease", CacheTrouble.StrangerWritesLeases, false),
-        ("has somebody put old leases back", CacheTrouble.OldLeasesArePutBack, false),
-        ("throws, or cannot be made", CacheTrouble.Throws, false),
+        ("has foreign data written to the lease", CacheTrouble.StrangerWritesLeases, false),
+        ("has old leases written back", CacheTrouble.OldLeasesArePutBack, false),
+        ("throws, or cannot be created", CacheTrouble.Throws, false),
         ("hangs", CacheTrouble.Hangs, false),
     ];
 

