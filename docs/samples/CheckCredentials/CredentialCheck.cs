@@ -47,6 +47,11 @@ public static class CredentialCheck
                 await report.WriteLineAsync($"  {problem}");
             }
         }
+        catch (InvalidOperationException exception)
+        {
+            // A value of another type: text for a time span, for example.
+            await report.WriteLineAsync($"Nothing was asked. Correct the configuration: {exception.Message}");
+        }
         catch (SparkflyAuthenticationException exception)
         {
             await report.WriteLineAsync(exception.Message);

@@ -43,14 +43,33 @@ public class PackageTests
             Assert.That(Value("license"), Is.EqualTo("MIT"));
             Assert.That(Value("readme"), Is.EqualTo("README.md"));
             Assert.That(Value("icon"), Is.EqualTo("icon.png"));
-            Assert.That(Value("description"), Has.Length.GreaterThan(40));
-            Assert.That(Value("tags"), Does.Contain("sparkfly"));
+            Assert.That(Value("description"), Has.Length.InRange(100, 400).And.Contains("Sparkfly"));
+            Assert.That(Value("tags")!.Split(' '), Is.Unique.And.SupersetOf((string[])["sparkfly", "authentication", "token", "httpclient"]));
+            Assert.That(Value("projectUrl"), Is.EqualTo("https://example.com/owner/sparkfly-auth-handler"));
+            Assert.That(Value("releaseNotes"), Does.Contain("CHANGELOG.md"));
+            Assert.That(Text("CHANGELOG.md"), Does.Contain("## [0.2.0]"));
+            Assert.That(Text("README.md"), Does.StartWith($"# {id}\n"), "its own README.md");
             Assert.That(head[1..4], Is.EqualTo("PNG"u8.ToArray()));
             Assert.That(BinaryPrimitives.ReadInt32BigEndian(head.AsSpan(16)), Is.EqualTo(128), "the width that NuGet recommends");
             Assert.That(BinaryPrimitives.ReadInt32BigEndian(head.AsSpan(20)), Is.EqualTo(128), "the height");
         }
 
         string? Value(string name) => metadata.Elements().SingleOrDefault(e => e.Name.LocalName == name)?.Value;
+
+        string Text(string file)
+        {
+            using var reader = new StreamReader(package.GetEntry(file)!.Open());
+            return reader.ReadToEnd().ReplaceLineEndings("\n");
+        }
+    }
+
+    /// <summary>The next release has a version of its own, and its heading in the changelog.</summary>
+    [Test]
+    public void The_version_of_the_packages_is_the_first_one_of_the_changelog()
+    {
+        string version = XDocument.Load(Path.Combine(Document.Root, "Directory.Build.props")).Descendants("VersionPrefix").Single().Value;
+
+        Assert.That(Document.Lines("CHANGELOG.md").First(static l => l.StartsWith("## ", StringComparison.Ordinal)), Does.StartWith($"## [{version}]"));
     }
 
     /// <summary>A feed shows the page without its repository. That its links lead somewhere there, <see cref="DocumentationTests"/> checks.</summary>
@@ -64,7 +83,7 @@ public class PackageTests
 
         Assert.That(Regex.Matches(packed, @"\]\(([^)]*)\)").Select(static m => m.Groups[1].Value), Has.All.Match("^(https://|#)"));
         Assert.That(
-            packed.Replace($"{PackedPackages.Repository}/raw/main/", "").Replace($"{PackedPackages.Repository}/blob/main/", "").TrimEnd(),
+            packed.Replace($"{PackedPackages.RepositoryUrl[..^4]}/raw/main/", "").Replace($"{PackedPackages.RepositoryUrl[..^4]}/blob/main/", "").TrimEnd(),
             Is.EqualTo((await File.ReadAllTextAsync(Path.Combine(Document.Root, source))).TrimEnd()));
     }
 

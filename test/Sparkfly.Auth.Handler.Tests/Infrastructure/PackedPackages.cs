@@ -8,8 +8,8 @@ namespace Sparkfly.Auth.Handler.Tests;
 /// </summary>
 internal static class PackedPackages
 {
-    // Where the packages say that their repository is.
-    public const string Repository = "https://repository.test/sparkfly";
+    /// <summary>The address of the repository, as a clone's remote gives it.</summary>
+    public const string RepositoryUrl = "https://example.com/owner/sparkfly-auth-handler.git";
 
     // No cache holds this version.
     public static readonly string Version = $"0.0.0-test{Guid.NewGuid():N}";
@@ -89,7 +89,7 @@ internal static class PackedPackages
                 "--artifacts-path",
                 Path.Combine(s_folder.Value, "artifacts"),
                 $"-p:Version={Version}",
-                $"-p:RepositoryUrl={Repository}.git");
+                $"-p:RepositoryUrl={RepositoryUrl}");
         }
     }
 }
