@@ -21,7 +21,7 @@ public class FleetProcessTests
     public async Task A_cold_start_of_a_fleet_at_one_moment_costs_a_POST_or_three_and_so_does_a_revocation(string redis)
     {
         await using StandInServer server = await StartServerAsync();
-        await using ICacheServer cache = await CacheServers.StartAsync(redis);
+        await using CacheServer cache = await CacheServers.StartAsync(redis);
         await using ProcessFleet fleet = await ProcessFleet.StartAsync(Size, server, cache.Address);
 
         int coldStart = await CountAsync("cold start", server, fleet);
@@ -39,7 +39,7 @@ public class FleetProcessTests
     public async Task A_cache_that_goes_in_the_middle_of_a_renewal_costs_each_instance_a_POST_of_its_own_at_most_and_no_failed_call(string redis)
     {
         await using StandInServer server = await StartServerAsync();
-        await using ICacheServer cache = await CacheServers.StartAsync(redis);
+        await using CacheServer cache = await CacheServers.StartAsync(redis);
         await using ProcessFleet fleet = await ProcessFleet.StartAsync(Size, server, cache.Address, ("UnauthorizedRefreshInterval", "00:00:00"));
         await CountAsync("cold start", server, fleet);
 
@@ -64,7 +64,7 @@ public class FleetProcessTests
     public async Task A_cache_that_is_stopped_and_started_in_the_middle_costs_each_instance_a_POST_at_most_and_no_failed_call(string redis)
     {
         await using StandInServer server = await StartServerAsync();
-        await using ICacheServer cache = await CacheServers.StartAsync(redis);
+        await using CacheServer cache = await CacheServers.StartAsync(redis);
         await using ProcessFleet fleet = await ProcessFleet.StartAsync(
             Size,
             server,

@@ -34,7 +34,7 @@ public class FleetRedisTests
     public async Task A_token_that_one_application_puts_into_a_Redis_is_the_next_ones_too(string redis)
     {
         await using StandInServer server = await Sparkfly.StartAsync();
-        await using ICacheServer cache = await CacheServers.StartAsync(redis);
+        await using CacheServer cache = await CacheServers.StartAsync(redis);
         await using TestApp first = App(server, cache);
         await using TestApp second = App(server, cache);
 
@@ -50,7 +50,7 @@ public class FleetRedisTests
     public async Task An_outage_of_the_Redis_costs_a_bounded_wait_and_a_warning_and_it_is_used_again_when_it_is_back(string redis)
     {
         await using StandInServer server = await Sparkfly.StartAsync();
-        await using ICacheServer cache = await CacheServers.StartAsync(redis);
+        await using CacheServer cache = await CacheServers.StartAsync(redis);
         await using TestApp app = App(server, cache);
         await AssertAnsweredAsync(app);
 
@@ -84,7 +84,7 @@ public class FleetRedisTests
     public async Task A_registration_that_connects_to_a_Redis_which_is_down_stops_neither_the_host_nor_a_call_and_is_used_once_it_is_up(string redis)
     {
         await using StandInServer server = await Sparkfly.StartAsync();
-        await using ICacheServer cache = await CacheServers.StartAsync(redis);
+        await using CacheServer cache = await CacheServers.StartAsync(redis);
         await cache.KillAsync();
         await using TestApp app = Connecting(server, cache);
 
@@ -124,7 +124,7 @@ public class FleetRedisTests
         Assert.That(response.StatusCode, Is.EqualTo(HttpStatusCode.OK));
     }
 
-    private TestApp Connecting(StandInServer server, ICacheServer cache) => App(server, services =>
+    private TestApp Connecting(StandInServer server, CacheServer cache) => App(server, services =>
     {
         services.AddSingleton<IConnectionMultiplexer>(_ =>
         {
@@ -145,7 +145,7 @@ public class FleetRedisTests
         services.Configure<SparkflyAuthOptions>(static options => options.DistributedCacheTimeout = s_connecting);
     });
 
-    private TestApp App(StandInServer server, ICacheServer cache) =>
+    private TestApp App(StandInServer server, CacheServer cache) =>
         App(server, services => services.AddStackExchangeRedisCache(options => Configure(options, cache)));
 
     private TestApp App(StandInServer server, Action<IServiceCollection> addCache) => new(services =>
@@ -160,7 +160,7 @@ public class FleetRedisTests
         services.AddHttpClient("api").AddSparkflyAuthHandler();
     });
 
-    private void Configure(RedisCacheOptions options, ICacheServer cache) => options.ConnectionMultiplexerFactory = async () =>
+    private void Configure(RedisCacheOptions options, CacheServer cache) => options.ConnectionMultiplexerFactory = async () =>
     {
         // An operation waits until the connection is back, for longer than the test allows a call: what bounds the wait is ours.
         IConnectionMultiplexer redis = await ConnectionMultiplexer.ConnectAsync(new ConfigurationOptions

@@ -106,7 +106,7 @@ public class CheckCredentialsTests
     public async Task An_address_that_is_not_reached_is_reported_with_its_cause()
     {
         await using StandInServer server = await Sparkfly.StartAsync();
-        string nowhere = $"http://127.0.0.1:{Garnet.FreePort()}/v1.0";
+        string nowhere = $"http://127.0.0.1:{CacheServer.FreePort()}/v1.0";
 
         (bool isGood, string report) = await CheckAsync(server, ("Sparkfly:BaseAddress", nowhere));
 
