@@ -93,7 +93,7 @@ public sealed class FakeSparkflyRequest
     /// <summary>The method and the address as a client writes it, short, without secrets.</summary>
     internal string Line => $"{Method} {SafeAddress.Of(RelativePath, IsSparkfly ? Address.Query : "")}";
 
-    /// <summary>Whether it goes to Sparkfly. Of a query at another host nothing is known, so it is not shown.</summary>
+    /// <summary>Whether the request goes to Sparkfly. Queries of other hosts are not shown: they may hold secrets.</summary>
     private bool IsSparkfly { get; }
 
     /// <summary>The method and the address, for people; values of the query that are secrets by their name are left out.</summary>

@@ -14,7 +14,7 @@ builder.Services.AddSparkflyAccountSource<TenantAccounts>();
 // The client has no account of its own, so it needs a base address.
 builder.Services.AddHttpClient<OffersClient>(static client => client.BaseAddress = SparkflyEnvironments.Staging).AddSparkflyAuthHandler();
 
-// An in-memory Sparkfly takes the place of the real one. Leave it out to call that one.
+// The sample calls an in-memory Sparkfly. Remove this part to call the real service.
 FakeSparkfly sparkfly = builder.Services.AddFakeSparkfly();
 sparkfly.Answer(HttpMethod.Get, "offers", static request =>
     new HttpResponseMessage { Content = new StringContent($"offers of {request.Identity}") });

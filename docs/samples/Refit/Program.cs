@@ -10,7 +10,7 @@ HostApplicationBuilder builder = Host.CreateApplicationBuilder(new HostApplicati
 builder.Services.AddSparkflyAuth();
 builder.Services.AddRefitGeneratedClient<IOffersApi>().AddSparkflyAuthHandler();
 
-// An in-memory Sparkfly takes the place of the real one. Leave it out to call that one.
+// The sample calls an in-memory Sparkfly. Remove this part to call the real service.
 FakeSparkfly sparkfly = builder.Services.AddFakeSparkfly();
 sparkfly.Answer(HttpMethod.Get, "offers", """{"offers":[{"id":17,"name":"Two for one"}]}""");
 sparkfly.Answer(HttpMethod.Post, "offers", """{"id":18,"name":"Free coffee"}""", HttpStatusCode.Created);

@@ -8,7 +8,7 @@ internal sealed class TokenRequestTrouble
     private TaskCompletionSource _changed = NewSignal();
 
     /// <summary>Sets what the next token requests meet, and those that wait.</summary>
-    /// <param name="times">How many token requests it is for; null for all.</param>
+    /// <param name="times">How many token requests are affected; null for all.</param>
     /// <param name="answer">Makes their response; null lets them wait.</param>
     public void Set(int? times, Func<HttpResponseMessage>? answer)
     {

@@ -82,7 +82,7 @@ internal sealed class PipelineBuilder(HttpMessageHandlerBuilder inner) : HttpMes
         }
         else if (Chain(PrimaryHandler).OfType<SharedChainHandler>().FirstOrDefault() is { } place)
         {
-            // A call of this client from inside a call of a Sparkfly client must not continue with that one's handler.
+            // The primary handler is shared with a Sparkfly client. A call inside a call of that client must not use its handler.
             AdditionalHandlers.Insert(0, place.EntranceFor(null));
         }
 

@@ -150,10 +150,13 @@ internal sealed class FleetTokenSource(string account, ISharedCache cache, IToke
         await cache.SetAsync(cipher.CacheKey, entry, settings.UsableLife, settings.DistributedCacheTimeout, cancellationToken).ConfigureAwait(false);
     }
 
-    /// <summary>When the token was obtained, or just after the one that it replaces where the clock of that one's instance is ahead.</summary>
+    /// <summary>
+    /// The time for the token's entry: when the token was obtained, or one tick after the former entry's time if that is later, because another
+    /// instance's clock is ahead.
+    /// </summary>
     /// <remarks>
-    /// Otherwise instances that have the former token would take this one for an older one, and ask for themselves. What that adds to the token's life
-    /// is within <see cref="ClockSkew"/>.
+    /// Instances take only a newer token for a rejected one, and would otherwise ask for themselves. The token's life grows by at most
+    /// <see cref="ClockSkew"/>.
     /// </remarks>
     private DateTimeOffset NewerThan(SharedToken? before, SparkflyToken token) =>
         before is { ObtainedAt: var former } && former >= token.ObtainedAt && former - time.GetUtcNow() <= ClockSkew ? former.AddTicks(1) : token.ObtainedAt;

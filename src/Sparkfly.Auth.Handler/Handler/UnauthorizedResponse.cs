@@ -4,8 +4,8 @@ using System.Net.Http.Json;
 namespace Sparkfly.Auth.Handler;
 
 /// <summary>
-/// A 401 while a new token is waited for. Its unread body holds a connection, and where a primary handler is bounded to a few, the token request may
-/// need that one.
+/// A 401 while the request waits for a new token. The unread body holds a connection, which the token request may need if the primary handler limits
+/// their number.
 /// </summary>
 internal static class UnauthorizedResponse
 {

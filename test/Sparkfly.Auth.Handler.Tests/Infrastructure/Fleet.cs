@@ -105,8 +105,8 @@ internal sealed record Instance(TestApp App, FleetClock Clock)
 }
 
 /// <summary>
-/// A fake clock on which short waits (a lease that settles, a look whether another instance is done) are over as soon as they begin. Whoever waits
-/// so has nothing else on its way, so that no timeout passes by it.
+/// A fake clock on which short waits end at once: until a lease is read back, or until the next look at another instance's lease. An instance in such
+/// a wait has no operation in flight, so no timeout passes.
 /// </summary>
 internal sealed class FleetClock() : FakeTimeProvider(new DateTimeOffset(2026, 1, 1, 0, 0, 0, TimeSpan.Zero))
 {

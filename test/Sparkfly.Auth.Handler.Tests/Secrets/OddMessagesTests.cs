@@ -6,7 +6,7 @@ using Microsoft.Extensions.Logging;
 
 namespace Sparkfly.Auth.Handler.Tests;
 
-/// <summary>Rules 6.1 and 6.3 where code of the application throws, or prints whatever it finds on a message.</summary>
+/// <summary>Rules 6.1 and 6.3 where code of the application throws, or logs all headers of a message.</summary>
 public class OddMessagesTests
 {
     private readonly InMemorySparkfly _sparkfly = new();

@@ -96,7 +96,7 @@ public class TokenRequestSafetyTests
         Assert.That((sparkfly.TokenRequests, sparkfly.ApiRequests), Is.EqualTo((1, 0)));
     }
 
-    /// <summary>Such a copy has nothing of ours on it, so it is stopped where it could only be answered with a 401.</summary>
+    /// <summary>A copy without options has no credentials. It is not sent, because the response could only be a 401.</summary>
     [Test]
     public async Task A_copy_of_the_token_request_without_its_options_is_not_sent_and_the_error_says_what_to_copy()
     {

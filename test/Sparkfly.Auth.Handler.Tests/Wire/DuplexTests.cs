@@ -117,7 +117,7 @@ public class DuplexTests
         return echo;
     }
 
-    /// <summary>A service that answers each message as it comes, its headers before the first.</summary>
+    /// <summary>A service that sends its headers first, and then a response to each message.</summary>
     private static async Task EchoAsync(HttpContext context)
     {
         using var messages = new StreamReader(context.Request.Body);
