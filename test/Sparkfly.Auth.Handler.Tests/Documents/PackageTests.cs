@@ -14,6 +14,7 @@ public class PackageTests
     private static readonly string[] s_dependencies =
     [
         "Microsoft.Extensions.Caching.Memory 10.0.0",
+        "Microsoft.Extensions.Configuration.Binder 10.0.0",
         "Microsoft.Extensions.Diagnostics.HealthChecks 10.0.0",
         "Microsoft.Extensions.Hosting.Abstractions 10.0.0",
         "Microsoft.Extensions.Http 10.0.0",
