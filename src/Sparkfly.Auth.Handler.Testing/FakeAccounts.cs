@@ -9,7 +9,7 @@ internal sealed class FakeAccounts(FakeSparkfly sparkfly) : IPostConfigureOption
 {
     public void PostConfigure(string? name, SparkflyAuthOptions options)
     {
-        // A name may hold what cannot stand in a header.
+        // A name may hold characters that are not valid in a header.
         string suffix = string.IsNullOrEmpty(name) ? "" : $"-{Uri.EscapeDataString(name)}";
         options.Identity = Or(options.Identity, $"fake-identity{suffix}");
         options.Key = Or(options.Key, $"fake-key{suffix}");

@@ -14,7 +14,7 @@ public sealed class SparkflyToken
     /// <param name="value">The value of <c>X-Auth-Token</c>: visible ASCII characters, no white space.</param>
     /// <param name="obtainedAt">When the token request was sent.</param>
     /// <param name="expiresAt">From when on the token is not used: the end of its lifetime, less the safety margin.</param>
-    /// <exception cref="ArgumentException"><paramref name="value"/> is empty or cannot stand in a header.</exception>
+    /// <exception cref="ArgumentException"><paramref name="value"/> is empty or not a valid header value.</exception>
     public SparkflyToken(string value, DateTimeOffset obtainedAt, DateTimeOffset expiresAt)
     {
         ArgumentException.ThrowIfNullOrEmpty(value);

@@ -46,6 +46,9 @@ public static class CredentialCheck
             {
                 await report.WriteLineAsync($"  {problem}");
             }
+
+            await report.WriteLineAsync(
+                $"Settings are read from appsettings.json in {Directory.GetCurrentDirectory()}, user secrets, and environment variables such as Sparkfly__Key.");
         }
         catch (InvalidOperationException exception)
         {

@@ -157,7 +157,7 @@ internal sealed class SparkflyAuthClient(
         {
             [] => "without a token: the header X-Auth-Token is missing or empty. Does the address lead to Sparkfly, and past no proxy that drops headers?",
             [_, _, ..] => $"with {values.Length} tokens in X-Auth-Token, where one is expected. Does a proxy on the way add headers?",
-            [var value] when !HeaderText.IsToken(value) => "with an X-Auth-Token that cannot stand in a header. Does a proxy on the way change headers?",
+            [var value] when !HeaderText.IsToken(value) => "with an X-Auth-Token that is not a valid header value. Does a proxy on the way change headers?",
             _ when sentAt + settings.UsableLife <= time.GetUtcNow() =>
                 "too late: the token's usable life was over. Set a longer TokenLifetime, or a shorter ExpirationMargin.",
             _ => null,

@@ -20,7 +20,7 @@ internal static partial class Log
     [LoggerMessage(4, LogLevel.Warning, "Sparkfly has no /auth under {BaseAddress}, but at the root: {AuthEndpoint}. It is asked there from now on; set AuthEndpoint to say so.")]
     public static partial void AuthEndpointAtRoot(ILogger logger, Uri baseAddress, Uri authEndpoint);
 
-    [LoggerMessage(5, LogLevel.Warning, "The distributed cache failed for Sparkfly account '{Account}', and is left alone for a while; this instance asks for its own token meanwhile.")]
+    [LoggerMessage(5, LogLevel.Warning, "The distributed cache failed for Sparkfly account '{Account}', and is not used for a while; this instance requests its own token meanwhile.")]
     public static partial void SharedCacheFailed(ILogger logger, string account, Exception exception);
 
     [LoggerMessage(6, LogLevel.Warning, "The distributed cache's entry for Sparkfly account '{Account}' was ignored: it was not written with this account's key, or has been changed.")]
@@ -71,13 +71,13 @@ internal static partial class Log
     [LoggerMessage(50, LogLevel.Information, "Took the token of Sparkfly account '{Account}' from the {Cache}, without a POST; it is used until {ExpiresAt:u}.")]
     public static partial void TokenTakenFromCache(ILogger logger, string account, string cache, DateTimeOffset expiresAt);
 
-    [LoggerMessage(51, LogLevel.Warning, "What this instance wrote to the distributed cache for Sparkfly account '{Account}' cannot be read back, so instances cannot agree on who asks. The cache is left alone for a while; this instance asks for its own token meanwhile.")]
+    [LoggerMessage(51, LogLevel.Warning, "What this instance wrote to the distributed cache for Sparkfly account '{Account}' cannot be read back, so instances cannot share a token request. The cache is not used for a while; this instance requests its own token meanwhile.")]
     public static partial void SharedCacheUnreliable(ILogger logger, string account);
 
-    [LoggerMessage(52, LogLevel.Warning, "Another instance has been asking for a token of Sparkfly account '{Account}' for {Waited}, and there is none yet; this instance asks for its own.")]
+    [LoggerMessage(52, LogLevel.Warning, "Another instance has been requesting a token of Sparkfly account '{Account}' for {Waited}, and there is none yet; this instance requests its own.")]
     public static partial void WaitForInstanceEnded(ILogger logger, string account, TimeSpan waited);
 
-    [LoggerMessage(53, LogLevel.Warning, "The token of Sparkfly account '{Account}' has {Length} characters, too many to be shared through the distributed cache; each instance asks for its own. This is logged once.")]
+    [LoggerMessage(53, LogLevel.Warning, "The token of Sparkfly account '{Account}' has {Length} characters, too many to be shared through the distributed cache; each instance requests its own. This is logged once.")]
     public static partial void TokenTooLongToShare(ILogger logger, string account, int length);
 
     [LoggerMessage(54, LogLevel.Information, "The start of the host waits for the distributed cache of Sparkfly's tokens, for {Limit} at most.")]
@@ -86,6 +86,6 @@ internal static partial class Log
     [LoggerMessage(55, LogLevel.Information, "The distributed cache of Sparkfly's tokens was connected after {Waited}.")]
     public static partial void CacheConnected(ILogger logger, TimeSpan waited);
 
-    [LoggerMessage(56, LogLevel.Warning, "The distributed cache of Sparkfly's tokens was not connected when the host started, and is left alone for a while after {Waited}; this instance asks for its own tokens meanwhile.")]
+    [LoggerMessage(56, LogLevel.Warning, "The distributed cache of Sparkfly's tokens was not connected when the host started, after {Waited}, and is not used for a while; this instance requests its own tokens meanwhile.")]
     public static partial void CacheNotConnected(ILogger logger, TimeSpan waited, Exception exception);
 }

@@ -6,6 +6,7 @@ namespace Sparkfly.Auth.Handler;
 /// <summary>What messages call an account. Its name may come from a request, so that it may hold anything and be of any length.</summary>
 internal static class AccountName
 {
+    private const string Default = "(default)";
     private const int LongestShown = 100;
 
     public static string Label(string name) => name.Length == 0 ? "Sparkfly" : $"Sparkfly account '{Shown(name)}'";
@@ -13,6 +14,11 @@ internal static class AccountName
     /// <summary>The name as a message shows it: on one line, cut where it is long. Shown twice, it stays the same.</summary>
     public static string Shown(string name)
     {
+        if (name.Length == 0)
+        {
+            return Default;
+        }
+
         if (name.Length <= LongestShown && !name.Any(NeedsEscape))
         {
             return name;

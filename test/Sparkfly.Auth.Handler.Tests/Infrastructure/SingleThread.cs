@@ -38,9 +38,13 @@ internal sealed class SingleThread : SynchronizationContext
 
     public override void Post(SendOrPostCallback d, object? state)
     {
-        if (!_queue.IsAddingCompleted)
+        try
         {
             _queue.Add((d, state));
+        }
+        catch (InvalidOperationException)
+        {
+            // The thread has ended. An exception here would end the process of the tests: it comes out of an await.
         }
     }
 

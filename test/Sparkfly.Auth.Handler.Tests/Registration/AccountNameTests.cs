@@ -6,6 +6,7 @@ namespace Sparkfly.Auth.Handler.Tests;
 /// <summary>Rule 6.7: an account's name may come from outside, and forges no line of a log and no long message.</summary>
 public class AccountNameTests
 {
+    [TestCase("", "(default)")]
     [TestCase("brand", "brand")]
     [TestCase("a\r\nb\tc", @"a\r\nb\tc")]
     [TestCase("a\0b\u001b[31m\u0085\u2028\u202e", @"a\u0000b\u001b[31m\u0085\u2028\u202e")]

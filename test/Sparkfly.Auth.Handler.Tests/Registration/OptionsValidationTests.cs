@@ -77,7 +77,7 @@ public class OptionsValidationTests
         string[] failures = Failures(options);
 
         Assert.That(failures, Has.Length.EqualTo(1));
-        Assert.That(failures[0], Does.StartWith($"Sparkfly {setting} cannot stand in a header").And.Not.Contain("s3cret").And.Not.Contain(value));
+        Assert.That(failures[0], Does.StartWith($"Sparkfly {setting} is not a valid header value").And.Not.Contain("s3cret").And.Not.Contain(value));
     }
 
     [TestCase("http://localhost:5280/v1.0")]

@@ -92,7 +92,7 @@ public class ReloadTests
 
         Assert.That(after.StatusCode, Is.EqualTo(HttpStatusCode.OK));
         Assert.That(keys, Is.EqualTo((string[])[server.Options.Key, rotated]));
-        Assert.That(app.Log, Has.One.Contains("The settings of Sparkfly account '' have changed"));
+        Assert.That(app.Log, Has.One.Contains("The settings of Sparkfly account '(default)' have changed"));
     }
 
     [Test]

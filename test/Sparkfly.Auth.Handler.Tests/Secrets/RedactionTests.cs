@@ -334,7 +334,7 @@ public class RedactionTests
         new("overloaded", static (s, _) => s.OnTokenRequest = Answer(503, "")),
         new("no token", static (s, _) => s.OnTokenRequest = Answer(204, null)),
         new("two tokens", static (s, token) => s.OnTokenRequest = AnswerToken(204, token, token)),
-        new("a token that cannot stand in a header", static (s, token) => s.OnTokenRequest = AnswerToken(204, token + " x")),
+        new("a token that is not a valid header value", static (s, token) => s.OnTokenRequest = AnswerToken(204, token + " x")),
         new("a token in a failure", static (s, token) => s.OnTokenRequest = AnswerToken(500, token)),
         new("no connection", static (_, _) => { }) { Configure = static (options, _) => options.AuthEndpoint = new Uri("http://127.0.0.1:1/auth") },
         new("invalid options", static (_, _) => { }) { Configure = static (options, _) => options.Key += "\r\nX-Evil: 1" },
