@@ -26,9 +26,16 @@ public sealed class SecretSweep
         Sample = static (ref ActivityCreationOptions<ActivityContext> options) => options.Parent.TraceState == UnlistenedTraceState || s_isNotListening.Value
             ? ActivitySamplingResult.None
             : ActivitySamplingResult.AllDataAndRecorded,
-        ActivityStopped = static activity => Note(
-            $"{activity.DisplayName} {string.Join(' ', activity.TagObjects)} {string.Join(' ', activity.Baggage)} {activity.StatusDescription} " +
-            string.Join(' ', activity.Events.Select(static e => $"{e.Name} {string.Join(' ', e.Tags)}"))),
+        ActivityStopped = static activity =>
+        {
+            // One that only another listener wanted comes here too.
+            if (activity.TraceStateString != UnlistenedTraceState)
+            {
+                Note(
+                    $"{activity.DisplayName} {string.Join(' ', activity.TagObjects)} {string.Join(' ', activity.Baggage)} {activity.StatusDescription} " +
+                    string.Join(' ', activity.Events.Select(static e => $"{e.Name} {string.Join(' ', e.Tags)}")));
+            }
+        },
     };
 
     private readonly MeterListener _metrics = MetricListener(Note);
@@ -43,7 +50,7 @@ public sealed class SecretSweep
     /// <summary>A secret that nothing else looks like.</summary>
     public static string NewSecret(string kind) => Secret($"{kind}-{Guid.NewGuid():N}");
 
-    /// <summary>Takes no part in the activities of this flow until what is returned is disposed of.</summary>
+    /// <summary>Takes no part in the activities, and in the exceptions, of this flow until what is returned is disposed of.</summary>
     public static IDisposable ListenToNothing() => new Deafness();
 
     public static void Note(string seen) => s_seen.Add(seen);
@@ -97,6 +104,11 @@ public sealed class SecretSweep
     // Every exception that the package throws, also those that nobody looks at. Not what tests throw into it: they may hold anything.
     private static void NoteOurs(object? sender, FirstChanceExceptionEventArgs args)
     {
+        if (s_isNotListening.Value)
+        {
+            return;
+        }
+
         // Nor the binder's, which repeats a value that does not fit: its code is generated into the package.
         Type? thrower = new StackTrace(args.Exception).GetFrame(0)?.GetMethod()?.DeclaringType;
         bool isBinders = thrower?.FullName?.StartsWith("Microsoft.Extensions.Configuration.Binder", StringComparison.Ordinal) == true;
