@@ -49,10 +49,19 @@ internal sealed class FleetLease(ISharedCache cache, SharedTokenCipher cipher, G
     /// <summary>Keeps the lease until the work is done. Throws where the cache fails meanwhile; the work goes on.</summary>
     public async Task KeepDuringAsync(Task work, CancellationToken cancellationToken)
     {
-        while (await Task.WhenAny(work, Task.Delay(s_lifetime / 3, time, cancellationToken)).ConfigureAwait(false) != work)
+        using var ended = CancellationTokenSource.CreateLinkedTokenSource(cancellationToken);
+        try
         {
-            cancellationToken.ThrowIfCancellationRequested();
-            await WriteAsync(time.GetUtcNow(), cancellationToken).ConfigureAwait(false);
+            while (await Task.WhenAny(work, Task.Delay(s_lifetime / 3, time, ended.Token)).ConfigureAwait(false) != work)
+            {
+                cancellationToken.ThrowIfCancellationRequested();
+                await WriteAsync(time.GetUtcNow(), cancellationToken).ConfigureAwait(false);
+            }
+        }
+        finally
+        {
+            // The timer of the last delay does not outlive the work.
+            await ended.CancelAsync().ConfigureAwait(false);
         }
     }
 

@@ -24,8 +24,11 @@ internal static class UnauthorizedResponse
             // Without a message: the exception is caught below.
             isWhole = await TimeLimit.RunAsync("", bound => ReadAsync(content, body, bound), s_longestWait, time, cancellationToken).ConfigureAwait(false);
         }
-        catch (Exception) when (!cancellationToken.IsCancellationRequested)
+        catch (Exception)
         {
+            // Not by a filter: the caller may cancel at the very moment at which the time is over, and must get no exception about that.
+            cancellationToken.ThrowIfCancellationRequested();
+
             // What has arrived until then is kept.
         }
 

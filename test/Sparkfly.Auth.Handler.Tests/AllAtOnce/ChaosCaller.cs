@@ -111,6 +111,9 @@ internal sealed class ChaosCaller(ChaosTraffic traffic, ChaosTally tally)
             HttpRequestException and not SparkflyAuthenticationException when call.Kind == "reset" => "connection lost",
             OperationCanceledException cancelled when isCancelled && cancelled.CancellationToken == cancellationToken => "cancelled",
             ObjectDisposedException when instance.IsEnding => "container disposed",
+
+            // The platform disposes of a response's content where its caller cancels at the very end of its buffering.
+            ObjectDisposedException { ObjectName: "System.Net.Http.StringContent" or "System.Net.Http.HttpConnectionResponseContent" } when isCancelled => "cancelled",
             ExecutionRejectedException => $"{exception.GetType().Name} of the resilience handler",
             _ => null,
         };

@@ -1,5 +1,6 @@
 using System.Diagnostics;
 using System.Net;
+using System.Runtime.ExceptionServices;
 
 namespace Sparkfly.Auth.Handler.Tests;
 
@@ -179,6 +180,52 @@ public class CancellationTests
 
         await Assert.ThrowsAsync<ObjectDisposedException>(() => calling.WaitAsync(TestApp.Patience));
         never.Open();
+    }
+
+    [Test]
+    public async Task A_caller_that_cancels_when_the_second_for_a_401s_body_ends_gets_its_own_cancellation()
+    {
+        var sparkfly = new InMemorySparkfly();
+        await using TestApp app = sparkfly.App();
+        using HttpClient client = app.Client();
+        (await client.GetAsync("offers")).Dispose();
+        sparkfly.Revoke();
+        sparkfly.OnApiRequest = static (_, _) => Task.FromResult<HttpResponseMessage?>(
+            new(HttpStatusCode.Unauthorized) { Content = new StreamContent(new OneWayStream([], 1) { MayEnd = new TaskCompletionSource().Task }) });
+        Gate never = sparkfly.HoldTokenRequests();
+        using var cancellation = new CancellationTokenSource();
+        var isCaller = new AsyncLocal<bool> { Value = true };
+
+        // Between the end of the second and what the handler makes of it.
+        void CancelAtTimeout(object? sender, FirstChanceExceptionEventArgs args)
+        {
+            if (args.Exception is TimeoutException && isCaller.Value)
+            {
+                cancellation.Cancel();
+            }
+        }
+
+        AppDomain.CurrentDomain.FirstChanceException += CancelAtTimeout;
+        try
+        {
+            Task<HttpResponseMessage> calling = client.GetAsync("offers", cancellation.Token);
+            await sparkfly.TokenRequests.Reaches(2);
+            await Fleet.Until(
+                () =>
+                {
+                    app.Time.Advance(TimeSpan.FromSeconds(1));
+                    return calling.IsCompleted;
+                },
+                "the end of the second");
+
+            OperationCanceledException? exception = await Assert.CatchAsync<OperationCanceledException>(() => calling);
+            Assert.That(exception!.CancellationToken, Is.EqualTo(cancellation.Token));
+        }
+        finally
+        {
+            AppDomain.CurrentDomain.FirstChanceException -= CancelAtTimeout;
+            never.Open();
+        }
     }
 
     [Test]

@@ -1,0 +1,130 @@
+using System.Net;
+using System.Runtime.CompilerServices;
+
+namespace Sparkfly.Auth.Handler.Tests;
+
+/// <summary>
+/// Rule 3.3, at every step: whenever a caller cancels, it leaves at once and alone, the caller beside it and the next one get their answers, no token
+/// request is wasted, and nothing is left behind.
+/// </summary>
+/// <remarks>
+/// A step is each point at which a call, or what it waits for, uses a part of the test: the API, its bodies, the token endpoint, the cache, the account
+/// source, the clock, the log (<see cref="CancellationSteps"/>). Each scenario is run again and again, and cancelled at the first step, the second, and
+/// so on, until a run has no step left.
+/// </remarks>
+[NonParallelizable]
+public class CancellationAtEachStepTests
+{
+    // More would be a loop. The longest scenario has about 60.
+    private const int MostSteps = 200;
+
+    [Test]
+    public async Task A_caller_that_cancels_at_any_step_leaves_at_once_and_alone(
+        [Values] CancellationScenario scenario, [Values] CancellationMoment moment, [Values] Sending sending, [Values] bool hasBody)
+    {
+        var unobserved = new List<string>();
+        void Note(object? sender, UnobservedTaskExceptionEventArgs args)
+        {
+            lock (unobserved)
+            {
+                unobserved.Add($"{args.Exception}");
+            }
+        }
+
+        TaskScheduler.UnobservedTaskException += Note;
+        try
+        {
+            var steps = new List<string>();
+            var left = new List<(CancellationTokenSource Cancellation, WeakReference Message, WeakReference? Body)>();
+            string? step;
+            do
+            {
+                step = await TryAsync(new CancellationTrial(scenario, moment, sending, hasBody, steps.Count), left);
+                steps.Add(step ?? "(none left)");
+            }
+            while (step is not null && steps.Count < MostSteps);
+
+            await TestContext.Out.WriteLineAsync($"{steps.Count - 1} steps: {string.Join(", ", steps)}");
+            Assert.That(step, Is.Null, "the steps have no end");
+            Assert.That(CancellationScenarios.MustHave(scenario, hasBody).Except(steps), Is.Empty, "steps that were never reached");
+
+            await CollectAsync(() => !left.Exists(IsHeld));
+            Assert.That(left.FindIndex(IsHeld), Is.EqualTo(-1), "the step whose message or body is held while the caller's token source lives");
+            GC.KeepAlive(left);
+        }
+        finally
+        {
+            TaskScheduler.UnobservedTaskException -= Note;
+        }
+
+        lock (unobserved)
+        {
+            Assert.That(unobserved.Where(static e => e.Contains("Sparkfly", StringComparison.Ordinal)), Is.Empty, "unobserved exceptions");
+        }
+    }
+
+    /// <summary>One run.</summary>
+    /// <returns>The step at which the call was cancelled; null where it ended before it came so far.</returns>
+    private static async Task<string?> TryAsync(
+        CancellationTrial trial, List<(CancellationTokenSource Cancellation, WeakReference Message, WeakReference? Body)> left)
+    {
+        await using (trial)
+        {
+            await trial.PrepareAsync();
+            (CancellationOutcome outcome, WeakReference message, WeakReference? body) = await CallAsync(trial);
+            left.Add((trial.Cancellation, message, body));
+            string at = $"step {trial.Number} ({outcome.Step ?? "none"})";
+
+            if (outcome.Step is null)
+            {
+                Assert.That(outcome.Status, Is.EqualTo(HttpStatusCode.OK), $"{at}: nobody has cancelled: {outcome.Exception}");
+            }
+            else if (outcome.Status is null || !outcome.WasAnswered)
+            {
+                Assert.That(outcome.Exception, Is.InstanceOf<OperationCanceledException>(), $"{at}: {outcome.Status}");
+                Assert.That(((OperationCanceledException)outcome.Exception!).CancellationToken, Is.EqualTo(trial.Cancellation.Token), $"{at}: whose cancellation");
+            }
+
+            Assert.That(outcome.HasToken, Is.False, $"{at}: the message has kept its token");
+            Assert.That(outcome.HasItsContent, Is.True, $"{at}: the message has not its own content back");
+            Assert.That(outcome.Beside, Is.EqualTo(outcome.Step is null ? null : HttpStatusCode.OK), $"{at}: the caller beside");
+            Assert.That(await trial.CallOnceMoreAsync(), Is.EqualTo(HttpStatusCode.OK), $"{at}: the next caller");
+            Assert.That(trial.TokenRequests, Is.LessThanOrEqualTo(CancellationScenarios.TokenRequests(trial.Scenario)), $"{at}: token requests");
+
+            await Fleet.Until(() => trial.Clock.PendingTimers == 0, $"{at}: timers are still set: {trial.Clock}");
+            await Fleet.Until(() => trial.OpenBodies == 0, $"{at}: bodies of responses were not closed");
+            return outcome.Step;
+        }
+    }
+
+    // On its own, so that no local variable of the test holds what is to be collected.
+    [MethodImpl(MethodImplOptions.NoInlining)]
+    private static async Task<(CancellationOutcome Outcome, WeakReference Message, WeakReference? Body)> CallAsync(CancellationTrial trial)
+    {
+        using HttpRequestMessage request = trial.NewRequest();
+        HttpContent? content = request.Content;
+        CancellationOutcome outcome = await trial.CallAsync(request);
+        return (
+            outcome with { HasToken = InMemorySparkfly.TokenOf(request) is not null, HasItsContent = ReferenceEquals(request.Content, content) },
+            new WeakReference(request),
+            content is null ? null : new WeakReference(content));
+    }
+
+    private static bool IsHeld((CancellationTokenSource Cancellation, WeakReference Message, WeakReference? Body) left) =>
+        left.Message.IsAlive || left.Body?.IsAlive == true;
+
+    private static async Task CollectAsync(Func<bool> isDone)
+    {
+        for (int i = 0; i < 20; i++)
+        {
+            GC.Collect();
+            GC.WaitForPendingFinalizers();
+            if (isDone())
+            {
+                return;
+            }
+
+            await Task.Delay(1);
+        }
+    }
+}
