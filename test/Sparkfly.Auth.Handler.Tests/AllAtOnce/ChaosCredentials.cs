@@ -13,6 +13,8 @@ internal sealed record ChaosToken(int Number, int KeyVersion, DateTimeOffset At,
 {
     /// <summary>Grows from token to token: a token of a later key is newer, whenever its request was sent.</summary>
     public long Order => ((long)KeyVersion << 32) + Number;
+
+    public override string ToString() => $"token {Number} of key {KeyVersion} ({At:T})";
 }
 
 /// <summary>What the service knows of one identity: its keys and tokens. Several accounts, of several instances, may use it. Thread-safe.</summary>

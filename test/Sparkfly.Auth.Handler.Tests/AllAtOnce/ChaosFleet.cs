@@ -9,8 +9,11 @@ namespace Sparkfly.Auth.Handler.Tests;
 /// </summary>
 internal sealed class ChaosFleet : IAsyncDisposable
 {
-    /// <summary>What a fleet whose cache works may pay for one event.</summary>
-    private const int MostOfFleet = 3;
+    /// <summary>
+    /// What a fleet whose cache works may pay for one event on average: one, and another where an instance was held up for longer than a lease takes to
+    /// settle, or ended with the token that it had just obtained.
+    /// </summary>
+    private const int MostOfFleet = 2;
 
     /// <summary>
     /// What an instance whose cache fails may pay: a token of its own and, where the cache gave it one that is rejected too, one in place of that.
@@ -38,7 +41,9 @@ internal sealed class ChaosFleet : IAsyncDisposable
     private readonly SkewedClock[] _clocks;
     private readonly ChaosInstance[] _instances = new ChaosInstance[Size];
     private readonly List<ChaosLedger> _ledgers = [];
-    private readonly int[] _mostTokens = new int[2];
+    private int _roundsThatWork;
+    private int _tokensThatWork;
+    private int _mostTokens;
     private readonly Random _random;
     private int _rounds;
 
@@ -64,8 +69,8 @@ internal sealed class ChaosFleet : IAsyncDisposable
     public static IEnumerable<string> Everything => [.. s_troubles.Select(NameOf), .. s_events.Select(NameOf)];
 
     public string Summary() =>
-        $"{_rounds} rounds of a fleet of {Size}: at most {_mostTokens[0]} tokens in one where the cache works (bound {MostOfFleet}), " +
-        $"{_mostTokens[1]} where it fails (bound {MostOfInstance * (Size + 1)})";
+        $"{_rounds} rounds of a fleet of {Size}: {_tokensThatWork} tokens in {_roundsThatWork} where the cache works (bound {MostOfFleet * _roundsThatWork}), " +
+        $"at most {_mostTokens} in one where it fails (bound {MostOfInstance * Size}, one more instance where one ends)";
 
     /// <summary>Plays rounds: each trouble at least once, each event with a cache that works at least once.</summary>
     public async Task RunAsync(int rounds)
@@ -83,6 +88,11 @@ internal sealed class ChaosFleet : IAsyncDisposable
         foreach ((ChaosCacheTrouble trouble, string what) in plan.OrderBy(_ => _random.Next()).ToArray())
         {
             await PlayAsync(trouble, what);
+        }
+
+        if (_tokensThatWork > MostOfFleet * _roundsThatWork)
+        {
+            _tally.Problem($"{_roundsThatWork} rounds with a cache that works cost the fleet {_tokensThatWork} tokens, more than {MostOfFleet} each");
         }
     }
 
@@ -125,13 +135,18 @@ internal sealed class ChaosFleet : IAsyncDisposable
         }
 
         await Task.WhenAll(calls);
-        bool works = trouble == ChaosCacheTrouble.Works;
-        int bound = works ? MostOfFleet : MostOfInstance * instances;
         int tokens = Obtained() - before;
-        _mostTokens[works ? 0 : 1] = Math.Max(_mostTokens[works ? 0 : 1], tokens);
-        if (tokens > bound)
+        if (trouble == ChaosCacheTrouble.Works)
         {
-            _tally.Problem($"round {_rounds} ({trouble}, {what}) cost the fleet {tokens} tokens, where {bound} are the bound");
+            _roundsThatWork++;
+            _tokensThatWork += tokens;
+            return;
+        }
+
+        _mostTokens = Math.Max(_mostTokens, tokens);
+        if (tokens > MostOfInstance * instances)
+        {
+            _tally.Problem($"round {_rounds} ({trouble}, {what}) cost the fleet {tokens} tokens, where {MostOfInstance * instances} are the bound");
         }
     }
 

@@ -244,10 +244,14 @@ internal sealed class ChaosService(ChaosTally tally, int seed)
             tally.Problem($"{call}: left with a token of key {issued.KeyVersion} when key {call.KeyVersion} was configured");
         }
 
-        // Where clocks are apart, the order of two tokens is known only as far as they are.
-        if (call.NewestInUse is { } newest && issued.Order < newest.Order && issued.At + ledger.Skew <= newest.At)
+        // A new key reaches one account after another, so that a token of a key that not all have yet replaces none. Where clocks are apart, the order of
+        // two tokens is known only as far as they are.
+        if (call.NewestInUse is { } newest &&
+            newest.KeyVersion <= call.KeyVersion &&
+            issued.Order < newest.Order &&
+            issued.At + ledger.Skew <= newest.At)
         {
-            tally.Problem($"{call}: left with token {issued.Number} when {newest.Number} had replaced it");
+            tally.Problem($"{call}: left with {issued} when {newest} had replaced it");
         }
 
         ledger.NoteUse(issued);
