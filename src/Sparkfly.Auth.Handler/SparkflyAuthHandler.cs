@@ -129,10 +129,11 @@ public sealed class SparkflyAuthHandler : DelegatingHandler, IInnermostHandler
             sending = isAsync ? base.SendAsync(request, cancellationToken) : Task.FromResult(base.Send(request, cancellationToken));
             isThere = sending.IsCompletedSuccessfully;
         }
-        catch
+        catch (Exception exception)
         {
             Detach(request, address, headers, null);
             ReplayableBody.Restore(request);
+            ThrowIfShown(token, exception);
             throw;
         }
 
@@ -173,10 +174,11 @@ public sealed class SparkflyAuthHandler : DelegatingHandler, IInnermostHandler
         {
             response = await sending.ConfigureAwait(false);
         }
-        catch
+        catch (Exception exception)
         {
             Detach(request, address, headers, null);
             ReplayableBody.Restore(request);
+            ThrowIfShown(token, exception);
             throw;
         }
 
@@ -317,6 +319,11 @@ public sealed class SparkflyAuthHandler : DelegatingHandler, IInnermostHandler
         {
             response = isAsync ? await base.SendAsync(request, cancellationToken).ConfigureAwait(false) : base.Send(request, cancellationToken);
             return new Sent(token, address, response);
+        }
+        catch (Exception exception) when (token is not null)
+        {
+            ThrowIfShown(token, exception);
+            throw;
         }
         finally
         {
@@ -543,6 +550,15 @@ public sealed class SparkflyAuthHandler : DelegatingHandler, IInnermostHandler
         {
             // Last: a logger may throw.
             _primaries.Refuse(primary, Client, this);
+        }
+    }
+
+    /// <summary>Throws another exception in place of one that shows the token: the platform's message repeats a malformed line of a response.</summary>
+    private static void ThrowIfShown(SparkflyToken token, Exception exception)
+    {
+        if (exception is HttpRequestException { HttpRequestError: HttpRequestError.InvalidResponse } && SecretText.IsAnyIn(exception.ToString(), [token.Value]))
+        {
+            throw new HttpRequestException(HttpRequestError.InvalidResponse, "The response was not valid HTTP.");
         }
     }
 

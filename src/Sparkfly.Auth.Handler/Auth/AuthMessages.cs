@@ -1,3 +1,4 @@
+using System.Globalization;
 using System.Net;
 
 namespace Sparkfly.Auth.Handler;
@@ -108,9 +109,13 @@ internal static class AuthMessages
     private static string WithoutStack(Exception exception) =>
         string.Join('\n', exception.ToString().Split('\n').Where(static line => !line.StartsWith("   at ", StringComparison.Ordinal)));
 
+    // Besides control characters: separators of lines, and marks that reverse a line's direction.
+    private static bool BreaksLine(char c) => char.GetUnicodeCategory(c)
+        is UnicodeCategory.Control or UnicodeCategory.LineSeparator or UnicodeCategory.ParagraphSeparator or UnicodeCategory.Format;
+
     private static string OneLine(string text, int longest)
     {
-        string line = string.Concat(text.Select(static c => char.IsControl(c) || c is '\u2028' or '\u2029' ? ' ' : c)).Trim();
-        return line.Length <= longest ? line : string.Concat(line.AsSpan(0, longest), "…");
+        string line = string.Concat(text.Select(static c => BreaksLine(c) ? ' ' : c)).Trim();
+        return line.Length <= longest ? line : string.Concat(line.AsSpan(0, char.IsHighSurrogate(line[longest - 1]) ? longest - 1 : longest), "…");
     }
 }

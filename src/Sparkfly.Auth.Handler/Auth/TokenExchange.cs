@@ -11,6 +11,9 @@ internal sealed class TokenExchange(Uri endpoint, TokenRequest request)
 {
     public static readonly HttpRequestOptionsKey<TokenExchange> OptionsKey = new("Sparkfly.Auth.Handler.TokenExchange");
 
+    // A response with more brings no good token, and the search for each of them would take long: nothing of it is shown.
+    private const int MostTokens = 16;
+
     // Internal, not public, as a handler may print the message's options: serializers print what is public.
     internal Uri Endpoint => endpoint;
 
@@ -22,7 +25,11 @@ internal sealed class TokenExchange(Uri endpoint, TokenRequest request)
     internal string[]? Token { get; set; }
 
     /// <summary>Whether a text may be shown: it holds neither a credential nor a token, the one to be replaced and the new one included.</summary>
-    internal bool MayShow(string text) => !SecretText.IsAnyIn(text, [Settings.Identity, Settings.Key, .. Tokens()]);
+    internal bool MayShow(string text)
+    {
+        string[] tokens = [.. Tokens().Distinct().Take(MostTokens + 1)];
+        return tokens.Length <= MostTokens && !SecretText.IsAnyIn(text, [Settings.Identity, Settings.Key, .. tokens]);
+    }
 
     /// <summary>Each token that has come, also where one line has several.</summary>
     public static IEnumerable<string> Split(IEnumerable<string> values) =>

@@ -119,7 +119,7 @@ internal sealed class TokenRequestHandler(PrimaryHandlers primaries, string clie
             foreach ((string name, HeaderStringValues values) in headers.NonValidated.ToArray())
             {
                 // A short identity may be the same number by accident, and these two are of use.
-                bool isPlain = (name.Equals("Retry-After", StringComparison.OrdinalIgnoreCase) && response.Headers.RetryAfter is not null) ||
+                bool isPlain = (name.Equals("Retry-After", StringComparison.OrdinalIgnoreCase) && values.Count == 1 && response.Headers.RetryAfter is not null) ||
                     (name.Equals("Content-Length", StringComparison.OrdinalIgnoreCase) && values.ToString().All(char.IsAsciiDigit));
                 if (!isPlain && !exchange.MayShow($"{name}: {values}"))
                 {

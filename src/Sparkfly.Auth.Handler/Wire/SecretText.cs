@@ -1,27 +1,60 @@
+using System.Globalization;
+using System.Net;
+using System.Text;
+using System.Text.RegularExpressions;
+
 namespace Sparkfly.Auth.Handler;
 
 /// <summary>Finds a secret in a text for people.</summary>
-internal static class SecretText
+internal static partial class SecretText
 {
     // An echo may be cut or decorated ("key 1a2b3c4d… is unknown"), so a part of a secret counts too, from this length on.
     private const int PartLength = 8;
 
+    // Of an encoded secret, whose short parts may stand in any text.
+    private const int EncodedPartLength = 16;
+
     private const int TokenLength = 64;
+    private const int MostDecodings = 3;
 
-    /// <summary>Whether the text holds one of the secrets, whole or in part, or what looks like a token.</summary>
-    public static bool IsAnyIn(string text, IEnumerable<string> secrets) => secrets.Any(s => IsIn(text, s)) || HasToken(text);
+    // From here on (characters of the text times those of the secret), parts are compared by their hash codes: a server must not cost minutes.
+    private const long SmallProduct = 1_000_000;
 
-    /// <summary>Whether the text holds the secret, whole or in part.</summary>
-    public static bool IsIn(ReadOnlySpan<char> text, ReadOnlySpan<char> secret)
+    /// <summary>Whether the text holds one of the secrets, whole or in part, as it is or encoded, or what looks like a token.</summary>
+    public static bool IsAnyIn(string text, IReadOnlyCollection<string> secrets)
     {
-        if (secret.Length < PartLength)
+        for (int i = 0; i <= MostDecodings; i++)
         {
-            return IsWordIn(text, secret);
+            bool mayBeEncoded = HasEncodedPart(text);
+            if (secrets.Any(s => IsIn(text, s, mayBeEncoded)) || HasToken(text))
+            {
+                return true;
+            }
+
+            string decoded = Decode(text);
+            if (decoded == text)
+            {
+                break;
+            }
+
+            text = decoded;
         }
 
-        for (int start = 0; start + PartLength <= secret.Length; start++)
+        return false;
+    }
+
+    // As it is, or in hex digits or base64.
+    private static bool IsIn(string text, string secret, bool mayBeEncoded) =>
+        secret.Length < PartLength ? IsWordIn(text, secret)
+        : HasPart(text, secret, PartLength) || (mayBeEncoded && Encoded(secret).Any(e => HasPart(text, e, EncodedPartLength)));
+
+    private static bool HasEncodedPart(string text)
+    {
+        int digits = 0;
+        foreach (char c in text)
         {
-            if (text.Contains(secret.Slice(start, PartLength), StringComparison.OrdinalIgnoreCase))
+            digits = char.IsAsciiLetterOrDigit(c) || c is '+' or '/' or '-' or '_' ? digits + 1 : 0;
+            if (digits == PartLength)
             {
                 return true;
             }
@@ -29,6 +62,75 @@ internal static class SecretText
 
         return false;
     }
+
+    private static bool HasPart(ReadOnlySpan<char> text, ReadOnlySpan<char> secret, int length)
+    {
+        length = Math.Min(length, secret.Length);
+        if ((long)secret.Length * text.Length > SmallProduct)
+        {
+            return HasHashOfPart(text, secret, length);
+        }
+
+        for (int start = 0; start + length <= secret.Length; start++)
+        {
+            if (text.Contains(secret.Slice(start, length), StringComparison.OrdinalIgnoreCase))
+            {
+                return true;
+            }
+        }
+
+        return false;
+    }
+
+    // A text that holds none may have the hash code by accident, and is not shown then.
+    private static bool HasHashOfPart(ReadOnlySpan<char> text, ReadOnlySpan<char> secret, int length)
+    {
+        var parts = new HashSet<int>();
+        for (int start = 0; start + length <= secret.Length; start++)
+        {
+            parts.Add(string.GetHashCode(secret.Slice(start, length), StringComparison.OrdinalIgnoreCase));
+        }
+
+        for (int start = 0; start + length <= text.Length; start++)
+        {
+            if (parts.Contains(string.GetHashCode(text.Slice(start, length), StringComparison.OrdinalIgnoreCase)))
+            {
+                return true;
+            }
+        }
+
+        return false;
+    }
+
+    // Base64 at each of the three places that a secret may have in what is encoded ("identity:key"), without the digits that depend on the rest.
+    private static IEnumerable<string> Encoded(string secret)
+    {
+        byte[] bytes = Encoding.UTF8.GetBytes(secret);
+        yield return Convert.ToHexString(bytes);
+        for (int before = 0; before < 3; before++)
+        {
+            string encoded = Convert.ToBase64String([.. new byte[before], .. bytes]);
+            int whole = (before + bytes.Length) / 3 * 4;
+            string certain = encoded[(before == 0 ? 0 : 4)..whole];
+            yield return certain;
+            if (certain.AsSpan().ContainsAny('+', '/'))
+            {
+                yield return certain.Replace('+', '-').Replace('/', '_');
+            }
+        }
+    }
+
+    /// <summary>Undoes the encodings of addresses, HTML and JSON.</summary>
+    private static string Decode(string text)
+    {
+        text = text.Contains('%') ? Uri.UnescapeDataString(text) : text;
+        text = text.Contains('&') ? WebUtility.HtmlDecode(text) : text;
+        return text.Contains("\\u", StringComparison.OrdinalIgnoreCase) ? EscapedCharacter().Replace(
+            text, static m => ((char)int.Parse(m.Groups[1].ValueSpan, NumberStyles.AllowHexSpecifier, CultureInfo.InvariantCulture)).ToString()) : text;
+    }
+
+    [GeneratedRegex(@"\\u([0-9a-f]{4})", RegexOptions.IgnoreCase | RegexOptions.CultureInvariant)]
+    private static partial Regex EscapedCharacter();
 
     // A short one, such as the identity "17", would be found inside ordinary words and numbers.
     private static bool IsWordIn(ReadOnlySpan<char> text, ReadOnlySpan<char> secret)

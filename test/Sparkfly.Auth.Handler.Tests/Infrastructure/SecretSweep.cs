@@ -31,14 +31,14 @@ public sealed class SecretSweep
             // One that only another listener wanted comes here too.
             if (activity.TraceStateString != UnlistenedTraceState)
             {
-                Note(
+                NoteUnlessDeaf(
                     $"{activity.DisplayName} {string.Join(' ', activity.TagObjects)} {string.Join(' ', activity.Baggage)} {activity.StatusDescription} " +
                     string.Join(' ', activity.Events.Select(static e => $"{e.Name} {string.Join(' ', e.Tags)}")));
             }
         },
     };
 
-    private readonly MeterListener _metrics = MetricListener(Note);
+    private readonly MeterListener _metrics = MetricListener(NoteUnlessDeaf);
 
     /// <summary>Makes a text known as a secret, and returns it.</summary>
     public static string Secret(string text)
@@ -50,10 +50,21 @@ public sealed class SecretSweep
     /// <summary>A secret that nothing else looks like.</summary>
     public static string NewSecret(string kind) => Secret($"{kind}-{Guid.NewGuid():N}");
 
-    /// <summary>Takes no part in the activities, and in the exceptions, of this flow until what is returned is disposed of.</summary>
+    /// <summary>
+    /// Takes no part in the activities of this flow, nor in its measurements and exceptions, until what is returned is disposed of: for a test that looks
+    /// itself.
+    /// </summary>
     public static IDisposable ListenToNothing() => new Deafness();
 
     public static void Note(string seen) => s_seen.Add(seen);
+
+    private static void NoteUnlessDeaf(string seen)
+    {
+        if (!s_isNotListening.Value)
+        {
+            Note(seen);
+        }
+    }
 
     /// <summary>The provider that sees what an application logs.</summary>
     public static ILoggerProvider LoggerProvider() => new Provider(Note);
@@ -104,7 +115,7 @@ public sealed class SecretSweep
     // Every exception that the package throws, also those that nobody looks at. Not what tests throw into it: they may hold anything.
     private static void NoteOurs(object? sender, FirstChanceExceptionEventArgs args)
     {
-        if (s_isNotListening.Value)
+        if (s_isNotListening.Value || args.Exception is OperationCanceledException)
         {
             return;
         }

@@ -1,4 +1,5 @@
 using System.Collections.Concurrent;
+using System.Diagnostics;
 using Microsoft.Extensions.Http;
 using Microsoft.Extensions.Logging;
 using Microsoft.Extensions.Options;
@@ -14,13 +15,15 @@ internal sealed class TestApp : IAsyncDisposable
     public static readonly TimeSpan Patience = TimeSpan.FromSeconds(30);
 
     private readonly ServiceProvider _services;
+    private readonly CountingTime _counted;
     private readonly ConcurrentQueue<string> _log = new();
 
     /// <param name="register">Registers what is tested.</param>
     public TestApp(Action<IServiceCollection> register)
     {
+        _counted = new CountingTime(Time);
         var services = new ServiceCollection();
-        services.AddSingleton<TimeProvider>(Time);
+        services.AddSingleton<TimeProvider>(_counted);
         services.AddLogging(logging => logging.SetMinimumLevel(LogLevel.Trace)
             .AddProvider(SecretSweep.LoggerProvider())
             .AddProvider(new SecretSweep.Provider(_log.Enqueue)));
@@ -53,7 +56,17 @@ internal sealed class TestApp : IAsyncDisposable
         return builder.Build();
     }
 
-    public ValueTask DisposeAsync() => _services.DisposeAsync();
+    /// <summary>Ends the application. Then each timer of the package's must have been disposed of.</summary>
+    public async ValueTask DisposeAsync()
+    {
+        await _services.DisposeAsync();
+        for (var watch = Stopwatch.StartNew(); _counted.Timers.Any() && watch.Elapsed < Patience;)
+        {
+            await Task.Delay(10);
+        }
+
+        Assert.That(_counted.Timers, Is.Empty, "timers of the application, which has ended");
+    }
 }
 
 /// <summary>A Sparkfly on a socket with credentials of its own, and the account that fits it.</summary>

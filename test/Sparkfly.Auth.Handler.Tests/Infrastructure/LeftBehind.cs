@@ -1,0 +1,153 @@
+using System.Collections.Concurrent;
+using System.Diagnostics;
+using NUnit.Framework.Interfaces;
+
+namespace Sparkfly.Auth.Handler.Tests;
+
+/// <summary>
+/// Looks, when the last test has ended, for what tests or the package have left behind: a task whose exception nobody has observed, an activity that was
+/// started and not stopped, an open socket. <see cref="TestApp"/> looks for timers.
+/// </summary>
+/// <remarks>
+/// Not for <see cref="Timer.ActiveCount"/>: <see cref="IHttpClientFactory"/> keeps a timer for each pipeline for two minutes, disposed container or not.
+/// </remarks>
+[SetUpFixture]
+public sealed class LeftBehind
+{
+    // A client that a test did not dispose of keeps its connection until it is collected, which code of the platform may put off.
+    private const int SocketTolerance = 4;
+
+    private static readonly TimeSpan s_patience = TimeSpan.FromSeconds(20);
+
+    private readonly ConcurrentQueue<string> _unobserved = new();
+    private readonly ConcurrentDictionary<Activity, bool> _running = new();
+    private readonly ActivityListener _activities;
+    private int _sockets;
+
+    public LeftBehind() => _activities = new ActivityListener
+    {
+        ShouldListenTo = static source =>
+            source.Name is "Sparkfly.Auth.Handler" or "System.Net.Http" || source.Name.StartsWith("Experimental.System.Net", StringComparison.Ordinal),
+
+        // Changes nothing: what others want is seen.
+        Sample = static (ref ActivityCreationOptions<ActivityContext> _) => ActivitySamplingResult.None,
+        ActivityStarted = activity => _running[activity] = true,
+        ActivityStopped = activity => _running.TryRemove(activity, out _),
+    };
+
+    [OneTimeSetUp]
+    public void Look()
+    {
+        _sockets = OpenSockets();
+        TaskScheduler.UnobservedTaskException += Note;
+        ActivitySource.AddActivityListener(_activities);
+    }
+
+    [OneTimeTearDown]
+    public void Nothing_is_left_behind()
+    {
+        Collect();
+        int sockets = OpenSockets();
+        for (var watch = Stopwatch.StartNew(); watch.Elapsed < s_patience && (!_running.IsEmpty || sockets > _sockets); sockets = OpenSockets())
+        {
+            Thread.Sleep(200);
+            Collect();
+        }
+
+        TaskScheduler.UnobservedTaskException -= Note;
+        _activities.Dispose();
+        TestContext.Progress.WriteLine($"Left behind: {_unobserved.Count} exceptions, {_running.Count} activities, sockets {_sockets} to {sockets}.");
+        Assert.Multiple(() =>
+        {
+            Assert.That(_unobserved, Is.Empty, "exceptions of tasks that nobody has observed");
+            Assert.That(_running.Keys.Select(static a => $"{a.Source.Name}: {a.DisplayName} {string.Join(' ', a.TagObjects)}"), Is.Empty, "activities that were not stopped");
+            Assert.That(sockets, Is.LessThanOrEqualTo(_sockets + SocketTolerance), "open sockets");
+        });
+    }
+
+    private static void Collect()
+    {
+        GC.Collect();
+        GC.WaitForPendingFinalizers();
+    }
+
+    /// <summary>The sockets that this process has open; zero on a system that does not tell.</summary>
+    private static int OpenSockets() =>
+        !Directory.Exists("/proc/self/fd") ? 0
+        : Directory.GetFiles("/proc/self/fd").Count(static f => IsSocket(f));
+
+    private static bool IsSocket(string descriptor)
+    {
+        try
+        {
+            return new FileInfo(descriptor).LinkTarget?.StartsWith("socket:", StringComparison.Ordinal) == true;
+        }
+        catch (IOException)
+        {
+            // Closed meanwhile.
+            return false;
+        }
+    }
+
+    private void Note(object? sender, UnobservedTaskExceptionEventArgs args) => _unobserved.Enqueue(args.Exception.ToString());
+}
+
+/// <summary>A test ends in no activity.</summary>
+[AttributeUsage(AttributeTargets.Assembly)]
+public sealed class EndsInNoActivityAttribute : Attribute, ITestAction
+{
+    public ActionTargets Targets => ActionTargets.Test;
+
+    public void BeforeTest(ITest test) => Activity.Current = null;
+
+    public void AfterTest(ITest test) => Assert.That(Activity.Current?.OperationName, Is.Null, "Activity.Current after the test");
+}
+
+/// <summary>A clock that knows which of its timers have not been disposed of.</summary>
+internal sealed class CountingTime(TimeProvider time) : TimeProvider
+{
+    private readonly ConcurrentDictionary<CountedTimer, string> _timers = new();
+
+    /// <summary>Who has created the timers that are not disposed of.</summary>
+    public IEnumerable<string> Timers => _timers.Values;
+
+    public override TimeZoneInfo LocalTimeZone => time.LocalTimeZone;
+
+    public override long TimestampFrequency => time.TimestampFrequency;
+
+    public override DateTimeOffset GetUtcNow() => time.GetUtcNow();
+
+    public override long GetTimestamp() => time.GetTimestamp();
+
+    public override ITimer CreateTimer(TimerCallback callback, object? state, TimeSpan dueTime, TimeSpan period)
+    {
+        var timer = new CountedTimer(this, time.CreateTimer(callback, state, dueTime, period));
+        if (Creator() is { } creator)
+        {
+            _timers[timer] = creator;
+        }
+
+        return timer;
+    }
+
+    /// <summary>The package's method that is on the stack; null where there is none, as for timers of other libraries.</summary>
+    private static string? Creator() => new StackTrace().GetFrames().Select(static f => f.GetMethod()?.DeclaringType)
+        .FirstOrDefault(static t => t?.Assembly == typeof(SparkflyAuthHandler).Assembly)?.FullName;
+
+    private sealed class CountedTimer(CountingTime owner, ITimer timer) : ITimer
+    {
+        public bool Change(TimeSpan dueTime, TimeSpan period) => timer.Change(dueTime, period);
+
+        public void Dispose()
+        {
+            owner._timers.TryRemove(this, out _);
+            timer.Dispose();
+        }
+
+        public ValueTask DisposeAsync()
+        {
+            owner._timers.TryRemove(this, out _);
+            return timer.DisposeAsync();
+        }
+    }
+}
