@@ -92,9 +92,9 @@ public class FleetAnyCacheTests
         Assert.That(instance.Warnings, Is.Empty, "its own lease replaced it");
     }
 
-    [TestCase(125, true)]
+    [TestCase(126, true)]
     [TestCase(127, false)]
-    [TestCase(-125, true)]
+    [TestCase(-126, true)]
     [TestCase(-127, false)]
     public async Task A_lease_is_waited_for_within_its_lifetime_and_what_clocks_may_be_apart(int age, bool isWaitedFor)
     {
@@ -161,6 +161,25 @@ public class FleetAnyCacheTests
 
         fleet.Advance(TimeSpan.FromSeconds(6));
         Assert.That(await second.CallAsync(), Is.EqualTo(HttpStatusCode.OK), "31 seconds after it");
+    }
+
+    /// <summary>Also where the clock of the instance that was forced is ahead.</summary>
+    [TestCase(-120, HttpStatusCode.Unauthorized)]
+    [TestCase(29, HttpStatusCode.Unauthorized)]
+    [TestCase(30, HttpStatusCode.OK)]
+    public async Task An_instance_is_held_back_until_the_fleets_interval_is_over(int secondsAfter, HttpStatusCode status)
+    {
+        await using var fleet = new Fleet(_sparkfly, _cache);
+        Instance first = fleet.Add(ahead: TimeSpan.FromHours(1));
+        await first.RenewTokenAsync(await first.GetTokenAsync());
+        DateTimeOffset forcedAt = first.Clock.GetUtcNow();
+        Instance second = fleet.Add();
+        second.Clock.SetUtcNow(forcedAt + TimeSpan.FromSeconds(Math.Min(secondsAfter, 0)));
+        await second.GetTokenAsync();
+        second.Clock.SetUtcNow(forcedAt + TimeSpan.FromSeconds(secondsAfter));
+        _sparkfly.Revoke();
+
+        Assert.That(await second.CallAsync(), Is.EqualTo(status));
     }
 
     [Test]

@@ -47,6 +47,19 @@ public class FleetClockTests
     }
 
     [Test]
+    public async Task A_token_of_an_instance_whose_clock_is_ahead_counts_from_when_it_is_taken()
+    {
+        await using var fleet = new Fleet(_sparkfly, _cache);
+        await fleet.Add(ahead: TimeSpan.FromMinutes(1)).GetTokenAsync();
+        Instance taker = fleet.Add();
+
+        SparkflyToken token = await taker.GetTokenAsync();
+
+        Assert.That(token.ObtainedAt, Is.EqualTo(taker.Clock.GetUtcNow()));
+        Assert.That(token.ExpiresAt, Is.EqualTo(taker.Clock.GetUtcNow() + s_usableLife - s_skew));
+    }
+
+    [Test]
     public async Task A_token_whose_life_is_over_is_not_taken_however_long_the_cache_keeps_it()
     {
         await using var fleet = new Fleet(_sparkfly, _cache);
@@ -58,14 +71,16 @@ public class FleetClockTests
         Assert.That(_sparkfly.TokenRequests.Value, Is.EqualTo(2), "token requests");
     }
 
-    [TestCase(119, 1)]
+    [TestCase(120, 1)]
     [TestCase(121, 2)]
     public async Task A_token_that_was_obtained_further_in_the_future_than_clocks_may_be_apart_is_not_taken(int ahead, int tokenRequests)
     {
         await using var fleet = new Fleet(_sparkfly, _cache);
-        await fleet.Add(ahead: TimeSpan.FromSeconds(ahead)).GetTokenAsync();
+        SparkflyToken token = await fleet.Add(ahead: TimeSpan.FromHours(1)).GetTokenAsync();
+        Instance taker = fleet.Add();
+        taker.Clock.SetUtcNow(token.ObtainedAt - TimeSpan.FromSeconds(ahead));
 
-        await fleet.Add().GetTokenAsync();
+        await taker.GetTokenAsync();
 
         Assert.That(_sparkfly.TokenRequests.Value, Is.EqualTo(tokenRequests), "token requests");
     }

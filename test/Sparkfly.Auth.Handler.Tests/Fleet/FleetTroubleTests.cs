@@ -124,7 +124,7 @@ public class FleetTroubleTests
         Assert.That(instance.Warnings.Count(), Is.EqualTo(1), "warnings");
 
         _cache.Before = null;
-        instance.Clock.Advance(TimeSpan.FromSeconds(1.1));
+        instance.Clock.Advance(TimeSpan.FromSeconds(1));
         await instance.RenewTokenAsync(token);
         Assert.That(_cache.Operations.Value, Is.EqualTo(before + OperationsOfAnObtain), "operations after that");
         Assert.That((await fleet.Add().GetTokenAsync()).Value, Is.EqualTo((await instance.GetTokenAsync()).Value), "the fleet shares again");

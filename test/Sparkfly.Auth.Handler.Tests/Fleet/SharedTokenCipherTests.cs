@@ -111,6 +111,16 @@ public class SharedTokenCipherTests
         Assert.That(cipher.Decrypt([1, .. new byte[1024 * 1024]]), Is.Null, "a megabyte");
     }
 
+    [TestCase(16339, true)]
+    [TestCase(16340, false)]
+    public void A_token_is_shared_whose_entry_has_16_KiB_at_most(int length, bool isShared)
+    {
+        SharedToken token = s_token with { Value = new string('x', length) };
+
+        Assert.That(SharedTokenCipher.Fits(token.Value), Is.EqualTo(isShared), "written");
+        Assert.That(Cipher().Decrypt(Cipher().Encrypt(token)), isShared ? Is.EqualTo(token) : Is.Null, "read");
+    }
+
     [Test]
     public void No_other_version_is_accepted()
     {
