@@ -34,7 +34,8 @@ internal sealed record AccountSettings
         AccountDigest = ComputeDigest();
 
         UsableLife = options.TokenLifetime - options.ExpirationMargin;
-        RefreshWindow = options.RefreshAhead < UsableLife / 2 ? options.RefreshAhead : UsableLife / 2;
+        TimeSpan half = UsableLife / 2;
+        RefreshWindow = options.RefreshAhead < half ? options.RefreshAhead : half;
         AuthTimeout = options.AuthTimeout;
         RetryOnUnauthorized = options.RetryOnUnauthorized;
         UnauthorizedRefreshInterval = options.UnauthorizedRefreshInterval;

@@ -54,5 +54,5 @@ internal sealed record Origin
     public static string Of(Uri? uri) =>
         uri is { IsAbsoluteUri: true } ? uri.GetComponents(UriComponents.SchemeAndServer, UriFormat.UriEscaped) : "an address that is not absolute";
 
-    public override string ToString() => _port < 0 ? $"{_scheme}://{_host}" : $"{_scheme}://{_host}:{_port}";
+    public override string ToString() => $"{_scheme}://{_host}:{_port}";
 }

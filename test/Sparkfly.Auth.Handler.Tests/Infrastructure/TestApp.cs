@@ -12,7 +12,8 @@ namespace Sparkfly.Auth.Handler.Tests;
 internal sealed class TestApp : IAsyncDisposable
 {
     /// <summary>How long a test waits for what must happen, before it fails.</summary>
-    public static readonly TimeSpan Patience = TimeSpan.FromSeconds(30);
+    public static readonly TimeSpan Patience =
+        TimeSpan.FromSeconds(int.TryParse(Environment.GetEnvironmentVariable("SPARKFLY_TEST_PATIENCE"), out int seconds) ? seconds : 30);
 
     private readonly ServiceProvider _services;
     private readonly CountingTime _counted;

@@ -264,6 +264,19 @@ public class AccountSourceTests
     }
 
     [Test]
+    public async Task A_caller_that_has_cancelled_already_asks_nothing()
+    {
+        _tenants.Add("one");
+        await using TestApp app = App();
+        SparkflyAccounts accounts = app.Services.GetRequiredService<SparkflyAccounts>();
+
+        await Thrown.By<OperationCanceledException>(() => accounts.GetAsync("one", new CancellationToken(canceled: true)).AsTask());
+        await Thrown.By<InvalidOperationException>(() => accounts.GetAsync("two", CancellationToken.None).AsTask());
+
+        Assert.That(_tenants.AskedFor, Is.EqualTo("two"));
+    }
+
+    [Test]
     public async Task A_source_that_hangs_is_waited_for_thirty_seconds_whether_it_heeds_its_cancellation_or_not([Values] bool heedsCancellation)
     {
         Gate gate = _tenants.Hold(heedsCancellation);
@@ -326,6 +339,26 @@ public class AccountSourceTests
         }
 
         Assert.That(app.Services.GetRequiredService<SourcedAccounts>().Count, Is.Zero);
+    }
+
+    [Test]
+    public async Task The_backoff_of_an_account_ends_when_the_source_no_longer_knows_it()
+    {
+        string key = SecretSweep.NewSecret("key");
+        void Configure(SparkflyAuthOptions options) => (options.Identity, options.Key) = (_sparkfly.Identity, key);
+        _tenants.Add("one", Configure);
+        await using TestApp app = App();
+        using HttpClient client = app.Client();
+        _sparkfly.Fail(retryAfter: "900");
+        await Thrown.By<SparkflyAuthenticationException>(() => CallAsync(client, "one"));
+        _sparkfly.Recover();
+        _tenants.Remove("one");
+        app.Time.Advance(s_kept);
+        await Thrown.By<InvalidOperationException>(() => CallAsync(client, "one"));
+
+        _tenants.Add("one", Configure);
+
+        Assert.That(await CallAsync(client, "one"), Is.EqualTo(HttpStatusCode.OK));
     }
 
     [Test]

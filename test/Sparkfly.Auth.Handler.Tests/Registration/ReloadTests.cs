@@ -4,6 +4,7 @@ using Microsoft.AspNetCore.Http;
 using Microsoft.Extensions.Configuration;
 using Microsoft.Extensions.Hosting;
 using Microsoft.Extensions.Logging;
+using Microsoft.Extensions.Options;
 using SparkflyStandIn;
 
 namespace Sparkfly.Auth.Handler.Tests;
@@ -284,6 +285,27 @@ public class ReloadTests
         await app.Tokens.GetTokenAsync();
 
         Assert.That(keys, Is.EqualTo((string[])[server.Options.Key, rotated]));
+    }
+
+    [Test]
+    public async Task An_account_that_was_invalid_at_first_is_followed_once_it_is_valid()
+    {
+        await using StandInServer server = await AnyKeyServer();
+        IConfigurationRoot configuration = Configured.For(server);
+        configuration["Sparkfly:Key"] = "";
+        await using TestApp app = App(configuration);
+        for (int i = 0; i < 3; i++)
+        {
+            await Thrown.By<OptionsValidationException>(async () => await app.Tokens.GetTokenAsync());
+        }
+
+        configuration["Sparkfly:Key"] = server.Options.Key;
+        configuration.Reload();
+        await app.Tokens.GetTokenAsync();
+        configuration["Sparkfly:Key"] = SecretSweep.NewSecret("key");
+        configuration.Reload();
+
+        Assert.That(app.Log, Has.One.Contains("Sparkfly.Auth.Handler[10]"), "one log of the one change");
     }
 
     [Test]

@@ -98,15 +98,16 @@ public class TokenRequestSafetyTests
 
     /// <summary>A copy without options has no credentials. It is not sent, because the response could only be a 401.</summary>
     [Test]
-    public async Task A_copy_of_the_token_request_without_its_options_is_not_sent_and_the_error_says_what_to_copy()
+    public async Task A_copy_of_the_token_request_without_its_options_is_not_sent_and_the_error_says_what_to_copy([Values] bool hasAddress)
     {
         await using StandInServer sparkfly = await Sparkfly.StartAsync();
-        await using TestApp app = App(sparkfly, client => client.AddHttpMessageHandler(static () => new InlineHandler(static (request, send) =>
-            send(new HttpRequestMessage(request.Method, request.RequestUri)))));
+        await using TestApp app = App(sparkfly, client => client.AddHttpMessageHandler(() => new InlineHandler((request, send) =>
+            send(new HttpRequestMessage(request.Method, hasAddress ? request.RequestUri : null)))));
 
         SparkflyAuthenticationException exception = await Thrown.By<SparkflyAuthenticationException>(() => app.Tokens.GetTokenAsync().AsTask());
 
         Assert.That(exception.Message, Does.Contain("ConfigureAuthClient").And.Contain("HttpRequestMessage.Options"));
+        Assert.That(exception.Message, Does.Contain(hasAddress ? sparkfly.BaseAddress.Root() : "an address that is not absolute"));
         Assert.That(sparkfly.TokenRequests, Is.Zero);
     }
 
