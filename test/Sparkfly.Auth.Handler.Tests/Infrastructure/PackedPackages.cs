@@ -79,17 +79,18 @@ internal static class PackedPackages
 
     private static async Task PackAsync()
     {
-        foreach (string project in Projects)
-        {
-            await DotNetAsync(
-                "pack",
-                project,
-                "--output",
-                Feed,
-                "--artifacts-path",
-                Path.Combine(s_folder.Value, "artifacts"),
-                $"-p:Version={Version}",
-                $"-p:RepositoryUrl={RepositoryUrl}");
-        }
+        string solution = Path.Combine(s_folder.Value, "Packages.slnx");
+        await File.WriteAllTextAsync(solution, $"<Solution>{string.Concat(Projects.Select(static p => $"""<Project Path="{p}" />"""))}</Solution>");
+        await DotNetAsync(
+            "pack",
+            solution,
+            "--artifacts-path",
+            Path.Combine(s_folder.Value, "artifacts"),
+            $"-p:PackageOutputPath={Feed}",
+            $"-p:Version={Version}",
+            $"-p:RepositoryUrl={RepositoryUrl}",
+
+            // The build of the repository analyzes them.
+            "-p:RunAnalyzers=false");
     }
 }
