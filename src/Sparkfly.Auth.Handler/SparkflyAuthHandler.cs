@@ -218,7 +218,7 @@ public sealed class SparkflyAuthHandler : DelegatingHandler, IInnermostHandler
         if (_primary is { MaxRedirections: 0, Cookies: null })
         {
             // Nothing was taken from the primary handler, so there is nothing to do in its place.
-            ReportForeign(request, account);
+            ReportForeign(request, account, null);
             return isAsync ? base.SendAsync(request, cancellationToken) : Task.FromResult(base.Send(request, cancellationToken));
         }
 
@@ -238,11 +238,13 @@ public sealed class SparkflyAuthHandler : DelegatingHandler, IInnermostHandler
         bool hasLeftOrigin = false;
         int redirects = 0;
         int renewals = 0;
+        SparkflyToken? known = null;
         try
         {
             while (true)
             {
-                Sent last = sent ?? await SendOnceAsync(request, account, asked, hasLeftOrigin, redirects > 0, isAsync, cancellationToken).ConfigureAwait(false);
+                Sent last = sent ?? await SendOnceAsync(request, account, asked, hasLeftOrigin, redirects > 0, known, isAsync, cancellationToken).ConfigureAwait(false);
+                known = last.Token ?? known;
                 if (last.Response is not { } response)
                 {
                     return null!;
@@ -293,6 +295,7 @@ public sealed class SparkflyAuthHandler : DelegatingHandler, IInnermostHandler
         AskedToken? asked,
         bool hasLeftOrigin,
         bool isRedirected,
+        SparkflyToken? known,
         bool isAsync,
         CancellationToken cancellationToken)
     {
@@ -301,7 +304,7 @@ public sealed class SparkflyAuthHandler : DelegatingHandler, IInnermostHandler
         bool isElsewhere = token is null && request.RequestUri is { IsAbsoluteUri: true } && !account.Settings.Origin.Matches(request.RequestUri);
         if (isElsewhere)
         {
-            ReportForeign(request, account);
+            ReportForeign(request, account, known);
         }
 
         // Sparkfly's are kept nowhere, be it a token request of the caller's own to another account.
@@ -567,7 +570,7 @@ public sealed class SparkflyAuthHandler : DelegatingHandler, IInnermostHandler
         response is null ||
         (response.StatusCode != HttpStatusCode.Unauthorized && (_primary!.MaxRedirections == 0 || !Redirects.IsRedirect(response.StatusCode)));
 
-    private void ReportForeign(HttpRequestMessage request, SparkflyAccount account)
+    private void ReportForeign(HttpRequestMessage request, SparkflyAccount account, SparkflyToken? known)
     {
         Origin home = account.Settings.Origin;
         if (request.RequestUri is not { IsAbsoluteUri: true } uri || home.Matches(uri))
@@ -588,9 +591,13 @@ public sealed class SparkflyAuthHandler : DelegatingHandler, IInnermostHandler
         }
         else if (_logger.IsEnabled(LogLevel.Debug))
         {
-            Log.ForeignOrigin(_logger, Origin.Of(uri), account.ShownName, home);
+            Log.ForeignOrigin(_logger, ShownOrigin(uri, known), account.ShownName, home);
         }
     }
+
+    // The service knows the token, and chooses where a redirect leads.
+    private static string ShownOrigin(Uri uri, SparkflyToken? known) =>
+        Origin.Of(uri) is var origin && known is not null && SecretText.IsAnyIn(origin, [known.Value]) ? "an address that repeats the token" : origin;
 
     /// <summary>A token that has been asked for, and is of use while the settings are still these.</summary>
     private readonly record struct AskedToken(Task<SparkflyToken> Token, AccountSettings Settings);

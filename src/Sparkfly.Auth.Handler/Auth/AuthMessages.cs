@@ -1,5 +1,6 @@
 using System.Globalization;
 using System.Net;
+using System.Text;
 
 namespace Sparkfly.Auth.Handler;
 
@@ -109,13 +110,14 @@ internal static class AuthMessages
     private static string WithoutStack(Exception exception) =>
         string.Join('\n', exception.ToString().Split('\n').Where(static line => !line.StartsWith("   at ", StringComparison.Ordinal)));
 
-    // Besides control characters: separators of lines, and marks that reverse a line's direction.
-    private static bool BreaksLine(char c) => char.GetUnicodeCategory(c)
-        is UnicodeCategory.Control or UnicodeCategory.LineSeparator or UnicodeCategory.ParagraphSeparator or UnicodeCategory.Format;
-
+    // Half a surrogate pair, which no encoding can write, becomes a replacement character.
     private static string OneLine(string text, int longest)
     {
-        string line = string.Concat(text.Select(static c => BreaksLine(c) ? ' ' : c)).Trim();
+        string line = string.Concat(text.EnumerateRunes().Select(static r => BreaksLine(r) ? " " : r.ToString())).Trim();
         return line.Length <= longest ? line : string.Concat(line.AsSpan(0, char.IsHighSurrogate(line[longest - 1]) ? longest - 1 : longest), "…");
     }
+
+    // Besides control characters: separators of lines, and marks that reverse a line's direction.
+    private static bool BreaksLine(Rune rune) => Rune.GetUnicodeCategory(rune)
+        is UnicodeCategory.Control or UnicodeCategory.LineSeparator or UnicodeCategory.ParagraphSeparator or UnicodeCategory.Format;
 }

@@ -1,5 +1,6 @@
 using System.Collections.Concurrent;
 using System.Diagnostics;
+using Microsoft.Extensions.Time.Testing;
 using NUnit.Framework.Interfaces;
 
 namespace Sparkfly.Auth.Handler.Tests;
@@ -9,7 +10,7 @@ namespace Sparkfly.Auth.Handler.Tests;
 /// started and not stopped, an open socket. <see cref="TestApp"/> looks for timers.
 /// </summary>
 /// <remarks>
-/// Not for <see cref="Timer.ActiveCount"/>: <see cref="IHttpClientFactory"/> keeps a timer for each pipeline for two minutes, disposed container or not.
+/// Not for <c>Timer.ActiveCount</c>: <see cref="IHttpClientFactory"/> keeps a timer for each pipeline for two minutes, disposed container or not.
 /// </remarks>
 [SetUpFixture]
 public sealed class LeftBehind
@@ -103,25 +104,17 @@ public sealed class EndsInNoActivityAttribute : Attribute, ITestAction
     public void AfterTest(ITest test) => Assert.That(Activity.Current?.OperationName, Is.Null, "Activity.Current after the test");
 }
 
-/// <summary>A clock that knows which of its timers have not been disposed of.</summary>
-internal sealed class CountingTime(TimeProvider time) : TimeProvider
+/// <summary>A fake clock that knows which of the package's timers have not been disposed of.</summary>
+internal sealed class CountingTime(DateTimeOffset start) : FakeTimeProvider(start)
 {
     private readonly ConcurrentDictionary<CountedTimer, string> _timers = new();
 
     /// <summary>Who has created the timers that are not disposed of.</summary>
     public IEnumerable<string> Timers => _timers.Values;
 
-    public override TimeZoneInfo LocalTimeZone => time.LocalTimeZone;
-
-    public override long TimestampFrequency => time.TimestampFrequency;
-
-    public override DateTimeOffset GetUtcNow() => time.GetUtcNow();
-
-    public override long GetTimestamp() => time.GetTimestamp();
-
     public override ITimer CreateTimer(TimerCallback callback, object? state, TimeSpan dueTime, TimeSpan period)
     {
-        var timer = new CountedTimer(this, time.CreateTimer(callback, state, dueTime, period));
+        var timer = new CountedTimer(this, base.CreateTimer(callback, state, dueTime, period));
         if (Creator() is { } creator)
         {
             _timers[timer] = creator;

@@ -16,15 +16,14 @@ internal sealed class TestApp : IAsyncDisposable
         TimeSpan.FromSeconds(int.TryParse(Environment.GetEnvironmentVariable("SPARKFLY_TEST_PATIENCE"), out int seconds) ? seconds : 30);
 
     private readonly ServiceProvider _services;
-    private readonly CountingTime _counted;
+    private readonly CountingTime _time = new(new DateTimeOffset(2026, 1, 1, 0, 0, 0, TimeSpan.Zero));
     private readonly ConcurrentQueue<string> _log = new();
 
     /// <param name="register">Registers what is tested.</param>
     public TestApp(Action<IServiceCollection> register)
     {
-        _counted = new CountingTime(Time);
         var services = new ServiceCollection();
-        services.AddSingleton<TimeProvider>(_counted);
+        services.AddSingleton<TimeProvider>(Time);
         services.AddLogging(logging => logging.SetMinimumLevel(LogLevel.Trace)
             .AddProvider(SecretSweep.LoggerProvider())
             .AddProvider(new SecretSweep.Provider(_log.Enqueue)));
@@ -32,7 +31,7 @@ internal sealed class TestApp : IAsyncDisposable
         _services = services.BuildServiceProvider(new ServiceProviderOptions { ValidateScopes = true });
     }
 
-    public FakeTimeProvider Time { get; } = new(new DateTimeOffset(2026, 1, 1, 0, 0, 0, TimeSpan.Zero));
+    public FakeTimeProvider Time => _time;
 
     public IServiceProvider Services => _services;
 
@@ -61,12 +60,12 @@ internal sealed class TestApp : IAsyncDisposable
     public async ValueTask DisposeAsync()
     {
         await _services.DisposeAsync();
-        for (var watch = Stopwatch.StartNew(); _counted.Timers.Any() && watch.Elapsed < Patience;)
+        for (var watch = Stopwatch.StartNew(); _time.Timers.Any() && watch.Elapsed < Patience;)
         {
             await Task.Delay(10);
         }
 
-        Assert.That(_counted.Timers, Is.Empty, "timers of the application, which has ended");
+        Assert.That(_time.Timers, Is.Empty, "timers of the application, which has ended");
     }
 }
 
