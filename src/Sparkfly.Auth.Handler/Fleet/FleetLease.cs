@@ -61,7 +61,7 @@ internal sealed class FleetLease(ISharedCache cache, SharedTokenCipher cipher, G
         finally
         {
             // The timer of the last delay does not outlive the work.
-            await ended.CancelAsync().ConfigureAwait(false);
+            ended.Cancel();
         }
     }
 

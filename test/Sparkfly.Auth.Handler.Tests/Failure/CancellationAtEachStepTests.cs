@@ -63,6 +63,26 @@ public class CancellationAtEachStepTests
         }
     }
 
+    [Test]
+    public async Task The_callers_cancellation_token_holds_nothing_of_a_call_that_has_ended([Values] CancellationScenario scenario)
+    {
+        await using var trial = new CancellationTrial(scenario, CancellationMoment.During, Sending.Async, hasBody: true, step: int.MaxValue - 1);
+        await trial.PrepareAsync();
+        WeakReference message = await InvokeAsync(trial);
+
+        await CollectAsync(() => !message.IsAlive);
+        Assert.That(message.IsAlive, Is.False);
+        GC.KeepAlive(trial.Cancellation);
+
+        [MethodImpl(MethodImplOptions.NoInlining)]
+        static async Task<WeakReference> InvokeAsync(CancellationTrial trial)
+        {
+            using HttpRequestMessage request = trial.NewRequest();
+            Assert.That(await trial.InvokeAsync(request), Is.EqualTo(HttpStatusCode.OK));
+            return new WeakReference(request);
+        }
+    }
+
     /// <summary>One run.</summary>
     /// <returns>The step at which the call was cancelled; null where it ended before it came so far.</returns>
     private static async Task<string?> TryAsync(

@@ -196,6 +196,15 @@ internal sealed class CancellationTrial : IAsyncDisposable
         return response.StatusCode;
     }
 
+    /// <summary>Makes a call whose token is the caller's own all the way: an <see cref="HttpClient"/> would make one of its own.</summary>
+    public async Task<HttpStatusCode> InvokeAsync(HttpRequestMessage request)
+    {
+        request.RequestUri = new Uri($"{_sparkfly.Settings["BaseAddress"]}/offers");
+        using var invoker = new HttpMessageInvoker(_app.Services.GetRequiredService<IHttpMessageHandlerFactory>().CreateHandler("api"));
+        using HttpResponseMessage response = await invoker.SendAsync(request, Cancellation.Token).WaitAsync(TestApp.Patience);
+        return response.StatusCode;
+    }
+
     // Not the caller's token source: the test looks at what that holds.
     public ValueTask DisposeAsync() => _app.DisposeAsync();
 
