@@ -58,19 +58,19 @@ internal sealed class BoundedCache(Func<IDistributedCache> factory, TimeProvider
             async (cache, bound) =>
             {
                 await cache.SetAsync(key, value, options, bound).ConfigureAwait(false);
-                return true;
+                return value;
             },
             timeout,
             cancellationToken);
     }
 
-    private static async Task<bool> UseAsync(IDistributedCache cache, CancellationToken cancellationToken)
+    private static async Task<byte[]?> UseAsync(IDistributedCache cache, CancellationToken cancellationToken)
     {
-        await cache.GetAsync(ConnectingKey, cancellationToken).ConfigureAwait(false);
+        byte[]? found = await cache.GetAsync(ConnectingKey, cancellationToken).ConfigureAwait(false);
         var options = new DistributedCacheEntryOptions { AbsoluteExpirationRelativeToNow = TimeSpan.FromMinutes(1) };
         await cache.SetAsync(ConnectingKey, [0], options, cancellationToken).ConfigureAwait(false);
         await cache.RemoveAsync(ConnectingKey, cancellationToken).ConfigureAwait(false);
-        return true;
+        return found;
     }
 
     private Task<TResult> BoundAsync<TResult>(
