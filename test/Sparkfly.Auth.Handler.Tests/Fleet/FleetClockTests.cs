@@ -78,10 +78,12 @@ public class FleetClockTests
         await using var fleet = new Fleet(_sparkfly, _cache);
         SparkflyToken token = await fleet.Add(ahead: TimeSpan.FromHours(1)).GetTokenAsync();
         Instance taker = fleet.Add();
-        taker.Clock.SetUtcNow(token.ObtainedAt - TimeSpan.FromSeconds(ahead));
+        DateTimeOffset start = token.ObtainedAt - TimeSpan.FromSeconds(ahead);
+        taker.Clock.SetUtcNow(start);
 
         await taker.GetTokenAsync();
 
+        Assert.That(taker.Clock.GetUtcNow() == start, Is.EqualTo(tokenRequests == 1), "taken at the first look");
         Assert.That(_sparkfly.TokenRequests.Value, Is.EqualTo(tokenRequests), "token requests");
     }
 
