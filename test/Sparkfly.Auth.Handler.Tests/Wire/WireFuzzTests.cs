@@ -114,6 +114,9 @@ public class WireFuzzTests
     private static string Shape(Exception? exception) => exception switch
     {
         null => "",
+
+        // What is wrong with the response is not told by ours where that shows the token.
+        HttpRequestException { HttpRequestError: HttpRequestError.InvalidResponse } => $"{exception.GetType().Name}(InvalidResponse) ",
         HttpRequestException http => $"{http.GetType().Name}({http.HttpRequestError}) {Shape(http.InnerException)}",
         HttpIOException io => $"{io.GetType().Name}({io.HttpRequestError}) {Shape(io.InnerException)}",
         _ => $"{exception.GetType().Name} {Shape(exception.InnerException)}",
@@ -139,7 +142,13 @@ public class WireFuzzTests
 
             // With the factory's loggers too: headers that they have read may look different from then on.
             services.AddHttpClient("plain", client => client.BaseAddress = Server.BaseAddress)
-                .ConfigurePrimaryHttpMessageHandler(() => NewHandler(isPooled: false));
+                .ConfigurePrimaryHttpMessageHandler(() =>
+                {
+                    // Ours keeps none for Sparkfly, and an odd one could not be sent.
+                    SocketsHttpHandler handler = NewHandler(isPooled: false);
+                    handler.UseCookies = false;
+                    return handler;
+                });
             _services = services.BuildServiceProvider();
         }
 
@@ -279,7 +288,9 @@ public class WireFuzzTests
                 }
             }
 
-            Require(plain == ours, $"a plain client has\n{plain}\nand ours has\n{ours}\n");
+            // A plain client throws for a Location such as javascript:0. Ours does not follow it, and the caller gets the response.
+            bool isOddLocation = plain.StartsWith(nameof(UriFormatException), StringComparison.Ordinal) && ours.StartsWith("30", StringComparison.Ordinal);
+            Require(plain == ours || isOddLocation, $"a plain client has\n{plain}\nand ours has\n{ours}\n");
             return ours.Split(' ')[0];
         }
 
