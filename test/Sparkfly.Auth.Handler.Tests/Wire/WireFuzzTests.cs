@@ -142,13 +142,7 @@ public class WireFuzzTests
 
             // With the factory's loggers too: headers that they have read may look different from then on.
             services.AddHttpClient("plain", client => client.BaseAddress = Server.BaseAddress)
-                .ConfigurePrimaryHttpMessageHandler(() =>
-                {
-                    // Ours keeps none for Sparkfly, and an odd one could not be sent.
-                    SocketsHttpHandler handler = NewHandler(isPooled: false);
-                    handler.UseCookies = false;
-                    return handler;
-                });
+                .ConfigurePrimaryHttpMessageHandler(() => NewHandler(isPooled: false));
             _services = services.BuildServiceProvider();
         }
 
@@ -193,6 +187,9 @@ public class WireFuzzTests
         protected SocketsHttpHandler NewHandler(bool isPooled)
         {
             SocketsHttpHandler handler = new Network(_ => Server.BaseAddress).Handler();
+
+            // Ours keeps none for Sparkfly, and an odd one that a plain client keeps makes its later requests fail.
+            handler.UseCookies = isPooled;
             handler.PooledConnectionLifetime = isPooled ? Timeout.InfiniteTimeSpan : TimeSpan.Zero;
             return handler;
         }
