@@ -16,18 +16,23 @@ public enum CancellationMoment
 }
 
 /// <summary>Counts the steps of a call, and stops at one of them. Thread-safe.</summary>
+/// <remarks>Several threads may take steps at once, in any order, so a step is known by its name and how often that came: "API 2".</remarks>
 /// <param name="moment">Which steps count: all, or those that can be pending.</param>
-/// <param name="target">The number of the step to stop at, from zero.</param>
-internal sealed class CancellationSteps(CancellationMoment moment, int target)
+/// <param name="target">The step to stop at; null for none.</param>
+internal sealed class CancellationSteps(CancellationMoment moment, string? target)
 {
     private readonly TaskCompletionSource _reached = new(TaskCreationOptions.RunContinuationsAsynchronously);
     private readonly Gate _gate = new();
-    private int _count;
+    private readonly ConcurrentDictionary<string, int> _counts = new();
+    private readonly ConcurrentQueue<string> _taken = new();
     private volatile bool _isArmed;
     private volatile string? _step;
 
-    /// <summary>The step that was reached; null where none was.</summary>
+    /// <summary>The step that was stopped at; null where it was not reached.</summary>
     public string? Step => _step;
+
+    /// <summary>The steps up to that one.</summary>
+    public IEnumerable<string> Taken => _taken;
 
     /// <summary>What happens at the step, in its thread.</summary>
     public Action OnReached { get; set; } = static () => { };
@@ -67,13 +72,20 @@ internal sealed class CancellationSteps(CancellationMoment moment, int target)
 
     private bool Count(string name)
     {
-        if (!_isArmed || Interlocked.Increment(ref _count) != target + 1)
+        if (!_isArmed || _step is not null)
+        {
+            return false;
+        }
+
+        string step = $"{name} {_counts.AddOrUpdate(name, 1, static (_, count) => count + 1)}";
+        _taken.Enqueue(step);
+        if (step != target)
         {
             return false;
         }
 
         // First: the call may have ended when the rest is done.
-        _step = name;
+        _step = step;
         OnReached();
         _reached.TrySetResult();
         return true;

@@ -97,9 +97,9 @@ internal sealed class CancellationTrial : IAsyncDisposable
     private int _openBodies;
     private volatile bool _isAnswered;
 
-    public CancellationTrial(CancellationScenario scenario, CancellationMoment moment, Sending sending, bool hasBody, int step)
+    public CancellationTrial(CancellationScenario scenario, CancellationMoment moment, Sending sending, bool hasBody, string? step)
     {
-        (Scenario, Moment, _sending, _hasBody, Number) = (scenario, moment, sending, hasBody, step);
+        (Scenario, Moment, _sending, _hasBody, Target) = (scenario, moment, sending, hasBody, step);
         _steps = new CancellationSteps(moment, step);
         Clock = new CancellationClock(_steps);
         _sparkfly.OnApiRequest = AnswerAsync;
@@ -117,8 +117,11 @@ internal sealed class CancellationTrial : IAsyncDisposable
 
     public CancellationMoment Moment { get; }
 
-    /// <summary>The number of the step.</summary>
-    public int Number { get; }
+    /// <summary>The step at which it is cancelled; null for none.</summary>
+    public string? Target { get; }
+
+    /// <summary>The steps up to that one.</summary>
+    public IEnumerable<string> Steps => _steps.Taken;
 
     public CancellationClock Clock { get; }
 
