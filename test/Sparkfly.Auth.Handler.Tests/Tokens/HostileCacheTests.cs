@@ -150,6 +150,7 @@ public class HostileCacheTests
         Task<SparkflyToken> asking = app.Tokens.GetTokenAsync().AsTask();
         await Task.WhenAny(asking, Task.Delay(TestApp.Patience));
         Assert.That(asking.IsCompleted, Is.True);
+        Assert.That(asking.Exception?.InnerException, Is.Null.Or.InstanceOf<SparkflyAuthenticationException>());
     }
 
     private static async Task CallAsync(HttpClient client, int times)
