@@ -556,12 +556,12 @@ public sealed class SparkflyAuthHandler : DelegatingHandler, IInnermostHandler
         }
     }
 
-    /// <summary>Throws another exception in place of one that shows the token: the platform's message repeats a malformed line of a response.</summary>
+    /// <summary>Throws <see cref="InvalidResponse.WithoutText"/> in place of an exception that shows the token.</summary>
     private static void ThrowIfShown(SparkflyToken token, Exception exception)
     {
         if (exception is HttpRequestException { HttpRequestError: HttpRequestError.InvalidResponse } && SecretText.IsAnyIn(exception.ToString(), [token.Value]))
         {
-            throw new HttpRequestException(HttpRequestError.InvalidResponse, "The response was not valid HTTP.");
+            throw InvalidResponse.WithoutText();
         }
     }
 

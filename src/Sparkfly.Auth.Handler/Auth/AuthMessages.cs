@@ -1,4 +1,3 @@
-using System.Globalization;
 using System.Net;
 using System.Text;
 
@@ -113,11 +112,7 @@ internal static class AuthMessages
     // Half a surrogate pair, which no encoding can write, becomes a replacement character.
     private static string OneLine(string text, int longest)
     {
-        string line = string.Concat(text.EnumerateRunes().Select(static r => BreaksLine(r) ? " " : r.ToString())).Trim();
+        string line = string.Concat(text.EnumerateRunes().Select(static r => LineText.IsBrokenBy(Rune.GetUnicodeCategory(r)) ? " " : r.ToString())).Trim();
         return line.Length <= longest ? line : string.Concat(line.AsSpan(0, char.IsHighSurrogate(line[longest - 1]) ? longest - 1 : longest), "…");
     }
-
-    // Besides control characters: separators of lines, and marks that reverse a line's direction.
-    private static bool BreaksLine(Rune rune) => Rune.GetUnicodeCategory(rune)
-        is UnicodeCategory.Control or UnicodeCategory.LineSeparator or UnicodeCategory.ParagraphSeparator or UnicodeCategory.Format;
 }

@@ -61,8 +61,7 @@ internal sealed class TokenRequestHandler(PrimaryHandlers primaries, string clie
         }
         catch (HttpRequestException exception) when (exception.HttpRequestError == HttpRequestError.InvalidResponse)
         {
-            // The platform's message repeats the malformed line, which may hold the token.
-            throw new HttpRequestException(HttpRequestError.InvalidResponse, "The response was not valid HTTP.");
+            throw InvalidResponse.WithoutText();
         }
         finally
         {

@@ -49,7 +49,5 @@ internal static class AccountName
         return shown.Length <= LongestShown ? shown.ToString() : $"{shown.ToString(0, length)}…";
     }
 
-    // Besides control characters: separators of lines, marks that reverse a line's direction, and half a pair, which no encoding can write.
-    private static bool NeedsEscape(char c) => char.GetUnicodeCategory(c)
-        is UnicodeCategory.Control or UnicodeCategory.LineSeparator or UnicodeCategory.ParagraphSeparator or UnicodeCategory.Format or UnicodeCategory.Surrogate;
+    private static bool NeedsEscape(char c) => LineText.IsBrokenBy(char.GetUnicodeCategory(c));
 }

@@ -19,7 +19,7 @@ internal sealed record ChaosCall(string Id, ChaosLedger Ledger, string Kind)
     public override string ToString() => $"call {Id} ({Kind}, {At:T})";
 }
 
-/// <summary>One message as it comes to our handler, and what has left of it: a retry or a hedged copy is another attempt.</summary>
+/// <summary>One message that reaches the Sparkfly handler, with what the handler sent for it. A retry or a hedged copy is another attempt.</summary>
 internal sealed class ChaosAttempt
 {
     private int _messages;

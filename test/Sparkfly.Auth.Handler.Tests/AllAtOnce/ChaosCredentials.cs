@@ -61,7 +61,7 @@ internal sealed class ChaosCredentials
 
     public void Revoke() => Volatile.Write(ref _revoked, Volatile.Read(ref _issuedCount));
 
-    /// <summary>Puts another key into the configuration; before that one that is not valid, which changes nothing.</summary>
+    /// <summary>Rotates the key: first reloads an invalid key, which changes nothing, then a valid one.</summary>
     public void RotateKey()
     {
         lock (_lock)

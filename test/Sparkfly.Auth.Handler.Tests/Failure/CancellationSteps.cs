@@ -1,7 +1,6 @@
 using System.Collections.Concurrent;
 using Microsoft.Extensions.Logging;
 using Microsoft.Extensions.Logging.Abstractions;
-using Microsoft.Extensions.Time.Testing;
 
 namespace Sparkfly.Auth.Handler.Tests;
 
@@ -31,7 +30,7 @@ internal sealed class CancellationSteps(CancellationMoment moment, string? targe
     /// <summary>The step that was stopped at; null where it was not reached.</summary>
     public string? Step => _step;
 
-    /// <summary>The steps up to that one.</summary>
+    /// <summary>The steps that the call has taken, up to the one it was stopped at.</summary>
     public IEnumerable<string> Taken => _taken;
 
     /// <summary>What happens at the step, in its thread.</summary>
@@ -93,11 +92,9 @@ internal sealed class CancellationSteps(CancellationMoment moment, string? targe
 }
 
 /// <summary>A fake clock whose every use is a step, on which short waits end at once, and which knows the timers that nobody has disposed of.</summary>
-internal sealed class CancellationClock(CancellationSteps steps) : FakeTimeProvider(new DateTimeOffset(2026, 1, 1, 0, 0, 0, TimeSpan.Zero))
+internal sealed class CancellationClock(CancellationSteps steps) : FleetClock
 {
-    private static readonly TimeSpan s_short = TimeSpan.FromMilliseconds(250);
-
-    private readonly ConcurrentDictionary<Timer, TimeSpan> _timers = new();
+    private readonly ConcurrentDictionary<TrackedTimer, TimeSpan> _timers = new();
 
     public int PendingTimers => _timers.Count;
 
@@ -116,34 +113,12 @@ internal sealed class CancellationClock(CancellationSteps steps) : FakeTimeProvi
     public override ITimer CreateTimer(TimerCallback callback, object? state, TimeSpan dueTime, TimeSpan period)
     {
         steps.Pass("timer");
-        var timer = new Timer(base.CreateTimer(callback, state, dueTime, period), this);
+        var timer = new TrackedTimer(base.CreateTimer(callback, state, dueTime, period), disposed => _timers.TryRemove(disposed, out _));
         _timers[timer] = dueTime;
-        if (dueTime > TimeSpan.Zero && dueTime <= s_short)
-        {
-            ThreadPool.QueueUserWorkItem(_ => Advance(dueTime));
-        }
-
         return timer;
     }
 
     public override string ToString() => string.Join(", ", _timers.Values);
-
-    private sealed class Timer(ITimer inner, CancellationClock clock) : ITimer
-    {
-        public bool Change(TimeSpan dueTime, TimeSpan period) => inner.Change(dueTime, period);
-
-        public void Dispose()
-        {
-            clock._timers.TryRemove(this, out _);
-            inner.Dispose();
-        }
-
-        public ValueTask DisposeAsync()
-        {
-            Dispose();
-            return ValueTask.CompletedTask;
-        }
-    }
 }
 
 /// <summary>A logger for which each entry of the package is a step.</summary>
@@ -191,25 +166,11 @@ internal sealed class CancellationBody(CancellationSteps steps) : HttpContent
 }
 
 /// <summary>The body of a response: to read it is a step. Says when it is closed.</summary>
-internal sealed class CancellationAnswer(CancellationSteps steps, string name, Action onClosed) : Stream
+internal sealed class CancellationAnswer(CancellationSteps steps, string name, Action onClosed) : ReadOnlyStream
 {
     private readonly CancellationTokenSource _closed = new();
     private int _left = 10;
     private int _isClosed;
-
-    public override bool CanRead => true;
-
-    public override bool CanSeek => false;
-
-    public override bool CanWrite => false;
-
-    public override long Length => throw new NotSupportedException();
-
-    public override long Position
-    {
-        get => throw new NotSupportedException();
-        set => throw new NotSupportedException();
-    }
 
     public override async ValueTask<int> ReadAsync(Memory<byte> buffer, CancellationToken cancellationToken = default)
     {
@@ -226,16 +187,6 @@ internal sealed class CancellationAnswer(CancellationSteps steps, string name, A
 
     // Closing ends it, which is how the platform cancels a synchronous read.
     public override int Read(byte[] buffer, int offset, int count) => ReadAsync(buffer.AsMemory(offset, count)).AsTask().GetAwaiter().GetResult();
-
-    public override void Flush()
-    {
-    }
-
-    public override long Seek(long offset, SeekOrigin origin) => throw new NotSupportedException();
-
-    public override void SetLength(long value) => throw new NotSupportedException();
-
-    public override void Write(byte[] buffer, int offset, int count) => throw new NotSupportedException();
 
     protected override void Dispose(bool disposing)
     {

@@ -32,7 +32,7 @@ public enum CancellationScenario
 
 internal static class CancellationScenarios
 {
-    /// <summary>The most token requests in all, whoever cancels.</summary>
+    /// <summary>The highest number of token requests that a run may make, with or without a cancellation.</summary>
     public static int TokenRequests(CancellationScenario scenario) =>
         scenario is CancellationScenario.Unauthorized or CancellationScenario.FleetUnauthorized ? 2 : 1;
 
@@ -120,7 +120,7 @@ internal sealed class CancellationTrial : IAsyncDisposable
     /// <summary>The step at which it is cancelled; null for none.</summary>
     public string? Target { get; }
 
-    /// <summary>The steps up to that one.</summary>
+    /// <summary>The steps that the call has taken, up to the one it was cancelled at.</summary>
     public IEnumerable<string> Steps => _steps.Taken;
 
     public CancellationClock Clock { get; }

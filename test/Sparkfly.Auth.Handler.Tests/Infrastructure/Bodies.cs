@@ -158,27 +158,13 @@ internal sealed class Once<T>(T[] items) : IEnumerable<T>
 }
 
 /// <summary>A stream that is read once, from beginning to end, in pieces of odd sizes.</summary>
-internal sealed class OneWayStream(byte[] bytes, long? length = null) : Stream
+internal sealed class OneWayStream(byte[] bytes, long? length = null) : ReadOnlyStream
 {
     private readonly long _length = length ?? bytes.Length;
     private long _position;
 
     /// <summary>What the stream's end waits for.</summary>
     public Task MayEnd { get; init; } = Task.CompletedTask;
-
-    public override bool CanRead => true;
-
-    public override bool CanSeek => false;
-
-    public override bool CanWrite => false;
-
-    public override long Length => throw new NotSupportedException();
-
-    public override long Position
-    {
-        get => throw new NotSupportedException();
-        set => throw new NotSupportedException();
-    }
 
     public override int Read(byte[] buffer, int offset, int count)
     {
@@ -197,16 +183,6 @@ internal sealed class OneWayStream(byte[] bytes, long? length = null) : Stream
         await (read == 0 ? MayEnd : Task.CompletedTask);
         return read;
     }
-
-    public override void Flush()
-    {
-    }
-
-    public override long Seek(long offset, SeekOrigin origin) => throw new NotSupportedException();
-
-    public override void SetLength(long value) => throw new NotSupportedException();
-
-    public override void Write(byte[] buffer, int offset, int count) => throw new NotSupportedException();
 }
 
 /// <summary>A content class of an application's own, which writes synchronously; it is told the how manieth time it is.</summary>

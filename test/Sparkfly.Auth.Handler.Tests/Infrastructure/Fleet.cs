@@ -108,7 +108,7 @@ internal sealed record Instance(TestApp App, FleetClock Clock)
 /// A fake clock on which short waits end at once: until a lease is read back, or until the next look at another instance's lease. An instance in such
 /// a wait has no operation in flight, so no timeout passes.
 /// </summary>
-internal sealed class FleetClock() : FakeTimeProvider(new DateTimeOffset(2026, 1, 1, 0, 0, 0, TimeSpan.Zero))
+internal class FleetClock() : FakeTimeProvider(new DateTimeOffset(2026, 1, 1, 0, 0, 0, TimeSpan.Zero))
 {
     private static readonly TimeSpan s_short = TimeSpan.FromMilliseconds(250);
 

@@ -37,8 +37,8 @@ internal sealed record HostileReply(int Status, string Reason, IReadOnlyList<(st
 }
 
 /// <summary>
-/// Makes up what a server may send, from valid responses to noise. Each input is a function of the seed and its number, so that one that fails can be
-/// repeated alone.
+/// Generates server responses, from valid ones to random bytes. The seed and the number of an input determine it, so a failed input can be repeated
+/// alone.
 /// </summary>
 /// <param name="seed">The seed of the run.</param>
 /// <param name="input">The number of the input.</param>

@@ -119,14 +119,14 @@ public sealed class EndsInNoActivityAttribute : Attribute, ITestAction
 /// <summary>A fake clock that knows which of the package's timers have not been disposed of.</summary>
 internal sealed class CountingTime(DateTimeOffset start) : FakeTimeProvider(start)
 {
-    private readonly ConcurrentDictionary<CountedTimer, string> _timers = new();
+    private readonly ConcurrentDictionary<TrackedTimer, string> _timers = new();
 
     /// <summary>Who has created the timers that are not disposed of.</summary>
     public IEnumerable<string> Timers => _timers.Values;
 
     public override ITimer CreateTimer(TimerCallback callback, object? state, TimeSpan dueTime, TimeSpan period)
     {
-        var timer = new CountedTimer(this, base.CreateTimer(callback, state, dueTime, period));
+        var timer = new TrackedTimer(base.CreateTimer(callback, state, dueTime, period), disposed => _timers.TryRemove(disposed, out _));
         if (Creator() is { } creator)
         {
             _timers[timer] = creator;
@@ -138,21 +138,22 @@ internal sealed class CountingTime(DateTimeOffset start) : FakeTimeProvider(star
     /// <summary>The package's method that is on the stack; null where there is none, as for timers of other libraries.</summary>
     private static string? Creator() => new StackTrace().GetFrames().Select(static f => f.GetMethod()?.DeclaringType)
         .FirstOrDefault(static t => t?.Assembly == typeof(SparkflyAuthHandler).Assembly)?.FullName;
+}
 
-    private sealed class CountedTimer(CountingTime owner, ITimer timer) : ITimer
+/// <summary>A timer that says when it is disposed of.</summary>
+internal sealed class TrackedTimer(ITimer timer, Action<TrackedTimer> onDisposed) : ITimer
+{
+    public bool Change(TimeSpan dueTime, TimeSpan period) => timer.Change(dueTime, period);
+
+    public void Dispose()
     {
-        public bool Change(TimeSpan dueTime, TimeSpan period) => timer.Change(dueTime, period);
+        onDisposed(this);
+        timer.Dispose();
+    }
 
-        public void Dispose()
-        {
-            owner._timers.TryRemove(this, out _);
-            timer.Dispose();
-        }
-
-        public ValueTask DisposeAsync()
-        {
-            owner._timers.TryRemove(this, out _);
-            return timer.DisposeAsync();
-        }
+    public ValueTask DisposeAsync()
+    {
+        onDisposed(this);
+        return timer.DisposeAsync();
     }
 }

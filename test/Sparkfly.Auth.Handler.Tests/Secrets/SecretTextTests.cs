@@ -28,7 +28,7 @@ public class SecretTextTests
     [TestCase("x" + SixtyFourDigits + "0", true)]
     [TestCase("0123456789abcdefABCDEF0123456789-abcdef0123456789abcdef0123456789", false)]
     [TestCase("123456789abcdefABCDEF0123456789abcdef0123456789abcdef0123456789", false)]
-    public void Sixty_four_hex_digits_are_a_token_whoever_it_belongs_to(string text, bool isFound) =>
+    public void Sixty_four_hex_digits_are_taken_for_a_token(string text, bool isFound) =>
         Assert.That(SecretText.IsAnyIn(text, ["another-secret"]), Is.EqualTo(isFound));
 
     [Test]
