@@ -93,7 +93,7 @@ internal sealed class SparkflyAuthOptionsValidator(AccountSections sections) : I
             }
             else if (!HeaderText.IsValue(value))
             {
-                Add(setting, "is not a valid header value: use ASCII characters only, without line breaks, control characters, and white space at either end");
+                Add(setting, "is not a valid header value: use ASCII characters only, no line breaks or control characters, and no white space at either end");
             }
         }
 
