@@ -1,4 +1,3 @@
-using Microsoft.Extensions.DependencyInjection;
 using NUnit.Framework;
 using Sparkfly.Auth.Handler.Testing;
 
@@ -11,30 +10,12 @@ public class BrandsTests
     {
         var sparkfly = new FakeSparkfly();
         sparkfly.Answer(HttpMethod.Get, "offers", """{"offers":[]}""");
-        var services = new ServiceCollection();
-        services.AddSparkflyAuth("tacos", options => options.Identity = "17");
-        services.AddHttpClient("tacos").AddSparkflyAuthHandler("tacos");
-        services.AddHttpClient("bagels").AddSparkflyAuthHandler("bagels");
-        services.AddFakeSparkfly(sparkfly, accounts: ["bagels"]); // which this part of the application expects from another
-        await using ServiceProvider provider = services.BuildServiceProvider();
+        using HttpClient tacos = sparkfly.CreateClient("tacos");
+        using HttpClient bagels = sparkfly.CreateClient("bagels", options => options.Identity = "17");
 
-        foreach (string brand in new[] { "tacos", "bagels" })
-        {
-            using HttpClient http = provider.GetRequiredService<IHttpClientFactory>().CreateClient(brand);
-            await http.GetStringAsync("offers");
-        }
+        await tacos.GetStringAsync("offers");
+        await bagels.GetStringAsync("offers");
 
-        Assert.That(sparkfly.Requests.Select(r => r.Identity), Is.EqualTo(new[] { "17", "fake-identity-bagels" }));
-    }
-
-    [Test]
-    public async Task A_client_of_one_brand()
-    {
-        var sparkfly = new FakeSparkfly();
-        sparkfly.Answer(HttpMethod.Get, "offers", """{"offers":[]}""");
-        using HttpClient http = sparkfly.CreateClient("tacos");
-
-        Assert.That(await new OffersClient(http).GetOffersAsync(), Is.Empty);
-        Assert.That(sparkfly.TokenRequests.Single().Identity, Is.EqualTo("fake-identity-tacos"));
+        Assert.That(sparkfly.Requests.Select(r => r.Identity), Is.EqualTo(new[] { "fake-identity-tacos", "17" }));
     }
 }
