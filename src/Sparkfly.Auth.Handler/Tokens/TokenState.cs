@@ -16,7 +16,7 @@ internal readonly record struct TokenDecision(SparkflyToken? Token, PendingToken
     public static TokenDecision Fail(Backoff failure) => new(null, null, false, failure);
 }
 
-/// <summary>The states of an account's token. <c>docs/resilience.md</c> has the drawing, and what a request and a 401 do in each.</summary>
+/// <summary>The states of an account's token. <c>docs/resilience.md</c> has what a request and a 401 do in each.</summary>
 internal enum TokenPhase
 {
     /// <summary>There is no usable token.</summary>
