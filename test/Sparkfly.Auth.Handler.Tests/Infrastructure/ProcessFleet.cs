@@ -7,7 +7,7 @@ namespace Sparkfly.Auth.Handler.Tests;
 /// <summary>Instances of one application, each a process of its own, that call a server when they are told to.</summary>
 internal sealed class ProcessFleet : IAsyncDisposable
 {
-    // docs/fleet.md has what they say.
+    // docs/observability.md has what they say.
     private static readonly int[] s_warnings = [5, 51, 52, 56];
 
     private readonly Subprocess[] _instances;
