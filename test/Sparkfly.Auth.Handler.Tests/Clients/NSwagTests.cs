@@ -244,13 +244,13 @@ public class NSwagTests
                 JsonLibrary = CSharpJsonLibrary.SystemTextJson,
             },
 
-            // One class. The default generates a class of the same name for each prefix of an operation id.
+            // One class, not one for each prefix of an operation id.
             OperationNameGenerator = new SingleClientFromOperationIdOperationNameGenerator(),
 
-            // Relative addresses: the client uses the base address of its HttpClient, which is the account's.
+            // Use the account's base address.
             UseBaseUrl = false,
 
-            // The handler sets the token, and the content sets its type.
+            // The handler and the content set these.
             ExcludedParameterNames = ["X-Auth-Token", "Content-Type"],
         };
         string code = new CSharpClientGenerator(document, settings).GenerateFile();

@@ -211,7 +211,6 @@ public class RefitTests
             // <refit-exceptions>
             var settings = new RefitSettings
             {
-                // Rethrow the handler's exception unchanged.
                 TransportExceptionFactory = static (_, exception, _) => exception,
             };
             builder.Services.AddRefitGeneratedClient<IOffersApi>(settings).AddSparkflyAuthHandler();
@@ -256,7 +255,7 @@ public interface IOffersApi
     [Post("/offers")]
     Task<OfferList> AddOfferAsync([Body] Offer offer, CancellationToken cancellationToken = default);
 
-    // The account of this request; null selects the client's own.
+    // null: the client's own account
     [Get("/offers")]
     Task<OfferList> GetOffersOfAsync([Property("Sparkfly.Account")] string? account, CancellationToken cancellationToken = default);
 }
