@@ -1,3 +1,4 @@
+using System.Globalization;
 using System.Net.Http.Headers;
 
 namespace Sparkfly.Auth.Handler;
@@ -119,7 +120,7 @@ internal sealed class TokenRequestHandler(PrimaryHandlers primaries, string clie
             {
                 // A short identity may be the same number by accident, and these two are of use.
                 bool isPlain = (name.Equals("Retry-After", StringComparison.OrdinalIgnoreCase) && values.Count == 1 && response.Headers.RetryAfter is not null) ||
-                    (name.Equals("Content-Length", StringComparison.OrdinalIgnoreCase) && values.ToString().All(char.IsAsciiDigit));
+                    (name.Equals("Content-Length", StringComparison.OrdinalIgnoreCase) && long.TryParse(values.ToString(), NumberStyles.None, null, out _));
                 if (!isPlain && !exchange.MayShow($"{name}: {values}"))
                 {
                     headers.Remove(name);

@@ -17,16 +17,12 @@ internal static partial class SecretText
     private const int TokenLength = 64;
     private const int MostDecodings = 3;
 
-    // From here on (characters of the text times those of the secret), parts are compared by their hash codes: a server must not cost minutes.
-    private const long SmallProduct = 1_000_000;
-
     /// <summary>Whether the text holds one of the secrets, whole or in part, as it is or encoded, or what looks like a token.</summary>
     public static bool IsAnyIn(string text, IReadOnlyCollection<string> secrets)
     {
         for (int i = 0; i <= MostDecodings; i++)
         {
-            bool mayBeEncoded = HasEncodedPart(text);
-            if (secrets.Any(s => IsIn(text, s, mayBeEncoded)) || HasToken(text))
+            if (secrets.Any(s => IsIn(text, s)) || HasToken(text))
             {
                 return true;
             }
@@ -44,47 +40,14 @@ internal static partial class SecretText
     }
 
     // As it is, or in hex digits or base64.
-    private static bool IsIn(string text, string secret, bool mayBeEncoded) =>
+    private static bool IsIn(string text, string secret) =>
         secret.Length < PartLength ? IsWordIn(text, secret)
-        : HasPart(text, secret, PartLength) || (mayBeEncoded && Encoded(secret).Any(e => HasPart(text, e, EncodedPartLength)));
+        : HasPart(text, secret, PartLength) || Encoded(secret).Any(e => HasPart(text, e, EncodedPartLength));
 
-    private static bool HasEncodedPart(string text)
-    {
-        int digits = 0;
-        foreach (char c in text)
-        {
-            digits = char.IsAsciiLetterOrDigit(c) || c is '+' or '/' or '-' or '_' ? digits + 1 : 0;
-            if (digits == PartLength)
-            {
-                return true;
-            }
-        }
-
-        return false;
-    }
-
+    // By hash codes: the time grows with the sum of the two lengths, not with their product, so that no server can make it long.
     private static bool HasPart(ReadOnlySpan<char> text, ReadOnlySpan<char> secret, int length)
     {
         length = Math.Min(length, secret.Length);
-        if ((long)secret.Length * text.Length > SmallProduct)
-        {
-            return HasHashOfPart(text, secret, length);
-        }
-
-        for (int start = 0; start + length <= secret.Length; start++)
-        {
-            if (text.Contains(secret.Slice(start, length), StringComparison.OrdinalIgnoreCase))
-            {
-                return true;
-            }
-        }
-
-        return false;
-    }
-
-    // A text that holds none may have the hash code by accident, and is not shown then.
-    private static bool HasHashOfPart(ReadOnlySpan<char> text, ReadOnlySpan<char> secret, int length)
-    {
         var parts = new HashSet<int>();
         for (int start = 0; start + length <= secret.Length; start++)
         {
@@ -93,7 +56,8 @@ internal static partial class SecretText
 
         for (int start = 0; start + length <= text.Length; start++)
         {
-            if (parts.Contains(string.GetHashCode(text.Slice(start, length), StringComparison.OrdinalIgnoreCase)))
+            ReadOnlySpan<char> part = text.Slice(start, length);
+            if (parts.Contains(string.GetHashCode(part, StringComparison.OrdinalIgnoreCase)) && secret.Contains(part, StringComparison.OrdinalIgnoreCase))
             {
                 return true;
             }

@@ -267,6 +267,9 @@ public class TokenRequestFailureTests
         Text("one line", "line one\r\nline two\u2028line three\u0007!", "line one  line two line three !"),
         Text("shortened", new string('x', 300), new string('x', 200) + "…"),
         Text("not shortened", new string('x', 200), new string('x', 200)),
+        Text("shortened before a surrogate pair", new string('x', 199) + "\U0001F354!", new string('x', 199) + "…"),
+        Text("shortened after a surrogate pair", new string('x', 198) + "\U0001F354!", new string('x', 198) + "\U0001F354…"),
+        Text("marks that reverse a line", "a\u202eb\u2066c", "a b c"),
     ];
 
     [TestCaseSource(nameof(Texts))]

@@ -1,6 +1,7 @@
 using System.Collections.Concurrent;
 using System.Diagnostics;
 using System.Net;
+using Microsoft.AspNetCore.Http;
 using Microsoft.Extensions.Http;
 using Microsoft.Extensions.Options;
 using SparkflyStandIn;
@@ -194,6 +195,59 @@ public class RedactionTests
 
         Assert.That(exception.Message, Does.Contain("InvalidResponse: The response was not valid HTTP."));
         Assert.That($"{exception} {string.Join('\n', app.Log)}", Does.Not.Contain(token));
+    }
+
+    [Test]
+    public async Task A_token_in_a_malformed_line_of_an_API_response_is_in_no_exception_and_no_log(
+        [Values("X-Echo {0}", "X Echo: {0}")] string line, [Values] Sending sending)
+    {
+        string token = SecretSweep.NewSecret("token");
+        await using var sparkfly = new WireServer(head => head.StartsWith("POST", StringComparison.Ordinal)
+            ? WireServer.NoContent($"X-Auth-Token: {token}")
+            : WireServer.NoContent(string.Format(System.Globalization.CultureInfo.InvariantCulture, line, token)));
+        await using var app = new TestApp(services =>
+        {
+            services.AddSparkflyAuth(options =>
+                (options.BaseAddress, options.Identity, options.Key) = (sparkfly.BaseAddress, SecretSweep.NewSecret("identity"), SecretSweep.NewSecret("key")));
+
+            // The platform's own activity records the platform's exception, inside the primary handler. So this one has none.
+            services.AddHttpClient("api").AddSparkflyAuthHandler()
+                .ConfigurePrimaryHttpMessageHandler(static () => new SocketsHttpHandler { ActivityHeadersPropagator = null });
+        });
+        using HttpClient client = app.Client();
+
+        HttpRequestException exception = await Thrown.By<HttpRequestException>(() => client.GetAs(sending, "offers"));
+
+        Assert.That(exception.HttpRequestError, Is.EqualTo(HttpRequestError.InvalidResponse));
+        Assert.That($"{exception} {string.Join('\n', app.Log)}", Does.Not.Contain(token));
+    }
+
+    /// <summary>The service knows the token, and chooses where a redirect leads.</summary>
+    [Test]
+    public async Task A_redirect_to_a_host_that_repeats_the_token_is_logged_without_it([Values] Sending sending)
+    {
+        await using StandInServer sparkfly = await Sparkfly.StartAsync();
+        await using RecordingServer other = await RecordingServer.StartAsync();
+        ConcurrentQueue<string> tokens = IssuedTokens(sparkfly);
+        sparkfly.OnApiRequest = context =>
+        {
+            context.Response.StatusCode = StatusCodes.Status307TemporaryRedirect;
+            context.Response.Headers.Location = $"http://{tokens.Single()[..32]}.example/";
+            return Task.FromResult(true);
+        };
+        var network = new Network(asked => asked.Host == sparkfly.BaseAddress.Host ? sparkfly.BaseAddress : other.Address);
+        await using var app = new TestApp(services =>
+        {
+            services.AddSparkflyAuth(options => options.Use(sparkfly));
+            services.AddHttpClient("api").AddSparkflyAuthHandler().ConfigurePrimaryHttpMessageHandler(network.Handler);
+        });
+        using HttpClient client = app.Client();
+
+        using HttpResponseMessage response = await client.GetAs(sending, "offers");
+
+        Assert.That(other.Requests.Single().Token, Is.Null);
+        Assert.That(app.Log.Count(static e => e.StartsWith("[Debug] Sparkfly.Auth.Handler[30]", StringComparison.Ordinal)), Is.EqualTo(1));
+        Assert.That(app.Log, Has.None.Contains(tokens.Single()[..32]).IgnoreCase);
     }
 
     [Test]

@@ -154,6 +154,19 @@ public class TokenRequestEchoTests
         Assert.That((await Fails(app)).RetryAt, Is.EqualTo(app.Time.Start + TimeSpan.FromMinutes(2)));
     }
 
+    [Test]
+    public async Task A_second_Retry_After_and_a_Content_Length_that_is_none_are_shown_without_the_key(
+        [Values("Retry-After: 1\r\nRetry-After: {0}\r\nContent-Length: 0", "Content-Length: {0}")] string fields)
+    {
+        string key = string.Concat(Enumerable.Range(0, 8).Select(static _ => Random.Shared.Next(1000, 10_000)));
+        string shown = Convert.ToHexString(System.Text.Encoding.UTF8.GetBytes(key));
+        string answer = string.Format(System.Globalization.CultureInfo.InvariantCulture, $"HTTP/1.1 503 Service Unavailable\r\n{fields}\r\n\r\n", shown);
+        await using var server = new WireServer(_ => answer) { ClosesIdleConnections = true };
+        await using TestApp app = WireApp(server, key);
+
+        ShowsNone(await Fails(app), app, shown);
+    }
+
     private static Func<HttpContext, Task<bool>> Redirect(string location) => context =>
     {
         context.Response.StatusCode = 302;
