@@ -54,7 +54,6 @@ internal sealed class FleetLease(ISharedCache cache, SharedTokenCipher cipher, G
         {
             while (await Task.WhenAny(work, Task.Delay(s_lifetime / 3, time, ended.Token)).ConfigureAwait(false) != work)
             {
-                cancellationToken.ThrowIfCancellationRequested();
                 await WriteAsync(time.GetUtcNow(), cancellationToken).ConfigureAwait(false);
             }
         }
@@ -74,7 +73,7 @@ internal sealed class FleetLease(ISharedCache cache, SharedTokenCipher cipher, G
     private async Task<LeaseStanding> LookAsync(CancellationToken cancellationToken)
     {
         byte[]? entry = await cache.GetAsync(cipher.LeaseKey, timeout, cancellationToken).ConfigureAwait(false);
-        return entry is null || cipher.DecryptLease(entry) is not { } lease ? LeaseStanding.Lost
+        return cipher.DecryptLease(entry) is not { } lease ? LeaseStanding.Lost
             : !IsRecent(lease) ? LeaseStanding.Free
             : lease.Instance == instance ? LeaseStanding.Own
             : LeaseStanding.Foreign;

@@ -122,7 +122,7 @@ internal sealed class FleetTokenSource(string account, ISharedCache cache, IToke
     private async Task<SharedToken?> ReadAsync(SharedTokenCipher cipher, TokenRequest request, bool warns, CancellationToken cancellationToken)
     {
         byte[]? entry = await cache.GetAsync(cipher.CacheKey, request.Settings.DistributedCacheTimeout, cancellationToken).ConfigureAwait(false);
-        SharedToken? shared = entry is null ? null : cipher.Decrypt(entry);
+        SharedToken? shared = cipher.Decrypt(entry);
         if (warns && entry is not null && shared is null)
         {
             Log.SharedEntryIgnored(logger, AccountName.Shown(account));

@@ -74,7 +74,7 @@ internal sealed class SharedTokenCipher
         return Seal(plaintext, _tokenData);
     }
 
-    /// <summary>Null where the entry is not one that an instance with this account's key has written for this account.</summary>
+    /// <summary>Null where there is no entry, or not one that an instance with this account's key has written for this account.</summary>
     public SharedToken? Decrypt(ReadOnlySpan<byte> entry)
     {
         if (Open(entry, _tokenData) is not { Length: > TimesSize } plaintext)
@@ -94,7 +94,7 @@ internal sealed class SharedTokenCipher
         return Seal(plaintext, _leaseData);
     }
 
-    /// <summary>Null where the entry is not a lease that an instance with this account's key has written for this account.</summary>
+    /// <summary>Null where there is no entry, or not a lease that an instance with this account's key has written for this account.</summary>
     public SharedLease? DecryptLease(ReadOnlySpan<byte> entry) =>
         Open(entry, _leaseData) is { Length: sizeof(long) + InstanceSize } plaintext
             ? new SharedLease(new Guid(plaintext.AsSpan(sizeof(long))), ReadTime(plaintext))
@@ -118,7 +118,7 @@ internal sealed class SharedTokenCipher
     private byte[]? Open(ReadOnlySpan<byte> entry, ReadOnlySpan<byte> associatedData)
     {
         int length = entry.Length - HeaderSize - TagSize;
-        if (length <= 0 || entry.Length > LongestEntry || entry[0] != Version)
+        if (length < 0 || entry.Length > LongestEntry || entry[0] != Version)
         {
             return null;
         }

@@ -81,6 +81,18 @@ public class FleetTests
     }
 
     [Test]
+    public async Task A_token_that_is_due_for_renewal_is_not_taken_by_a_new_instance()
+    {
+        await using var fleet = new Fleet(_sparkfly, _cache);
+        await fleet.Add().GetTokenAsync();
+
+        SparkflyToken token = await fleet.Add(ahead: s_dueForRenewal).GetTokenAsync();
+
+        Assert.That(token.IsShared, Is.False);
+        Assert.That(_sparkfly.TokenRequests.Value, Is.EqualTo(2), "token requests");
+    }
+
+    [Test]
     public async Task Where_the_service_gives_one_value_twice_the_fleet_still_renews_once()
     {
         string value = SecretSweep.NewSecret("token");

@@ -182,7 +182,8 @@ internal sealed class SharedCache(TimeProvider? time = null) : IDistributedCache
         await NoteAsync(Operation.Set, key, token);
         if (!Drops(key))
         {
-            _entries[key] = (value, _time.GetTimestamp(), options.AbsoluteExpirationRelativeToNow);
+            TimeSpan lifetime = options.AbsoluteExpirationRelativeToNow ?? throw new InvalidOperationException("An entry would stay for ever.");
+            _entries[key] = (value, _time.GetTimestamp(), lifetime);
         }
     }
 
