@@ -166,8 +166,10 @@ public class AccountSourceTests
         }
         else
         {
+            Gate gate = _tenants.Hold();
             app.Time.Advance(s_askedAgain);
             Assert.That(await TokenSentAsync(client, "one"), Is.EqualTo(before), "while it is asked for");
+            gate.Open();
             await Fleet.Until(() => app.Log.Any(static e => e.Contains("Handler[10]", StringComparison.Ordinal)), "the change");
         }
 
@@ -390,8 +392,10 @@ public class AccountSourceTests
 
         // Another request has its token before the new key is there, so that nothing has looked at the new one when the account goes.
         _tenants.Add("one");
+        Gate question = _tenants.Hold();
         app.Time.Advance(s_askedAgain);
         await CallAsync(client, "one");
+        question.Open();
         await Fleet.Until(() => app.Log.Any(static e => e.Contains("Sparkfly.Auth.Handler[10]", StringComparison.Ordinal)), "the new key");
         _tenants.Remove("one");
         _sparkfly.Revoke();
@@ -557,7 +561,7 @@ public class AccountSourceTests
         disposing.Until = () =>
         {
             gate.Open();
-            return Task.WhenAny(call, Task.Delay(TimeSpan.FromSeconds(10)));
+            return Task.WhenAny(call, Task.Delay(TestApp.Patience));
         };
         await app.DisposeAsync();
 
