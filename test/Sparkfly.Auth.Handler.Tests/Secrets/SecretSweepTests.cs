@@ -1,3 +1,4 @@
+using System.Collections.Concurrent;
 using System.Diagnostics.Metrics;
 using Microsoft.Extensions.Logging;
 
@@ -28,8 +29,10 @@ public class SecretSweepTests
     public void A_secret_in_a_tag_of_a_metric_is_found([Values("measurement", "instrument", "meter")] string place)
     {
         string secret = $"secret-{Guid.NewGuid():N}";
-        var seen = new List<string>();
-        using MeterListener listener = SecretSweep.MetricListener(seen.Add);
+
+        // Thread-safe: the meters of the tests beside this one are heard too.
+        var seen = new ConcurrentQueue<string>();
+        using MeterListener listener = SecretSweep.MetricListener(seen.Enqueue);
         listener.Start();
 
         using var meter = new Meter("Sparkfly.Auth.Handler", null, TagIf("meter"));
