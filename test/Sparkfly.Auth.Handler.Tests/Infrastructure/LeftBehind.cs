@@ -19,7 +19,8 @@ public sealed class LeftBehind
     // A client that a test did not dispose of keeps its connection until it is collected, which code of the platform may put off.
     private const int SocketTolerance = 4;
 
-    private static readonly TimeSpan s_patience = TimeSpan.FromSeconds(20);
+    // A pool of connections looks every fifteen seconds for those that the server has closed.
+    private static readonly TimeSpan s_patience = TimeSpan.FromMinutes(1);
 
     private readonly ConcurrentQueue<string> _unobserved = new();
     private readonly ConcurrentDictionary<Activity, bool> _running = new();
