@@ -119,7 +119,9 @@ public class RenewalAheadTests
     public async Task While_the_renewal_fails_requests_succeed_until_the_tokens_end()
     {
         var sparkfly = new InMemorySparkfly();
-        await using TestApp app = sparkfly.App();
+
+        // Many seconds pass while a renewal is under way: it is to end with its answer.
+        await using TestApp app = sparkfly.App(static options => options.AuthTimeout = TimeSpan.FromDays(1));
         using HttpClient client = app.Client();
         SparkflyToken token = await app.Tokens.GetTokenAsync();
         sparkfly.Fail();
