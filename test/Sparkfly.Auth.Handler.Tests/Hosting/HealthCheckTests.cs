@@ -51,10 +51,12 @@ public class HealthCheckTests
         await using TestApp app = App();
         SparkflyToken token = await app.Tokens.GetTokenAsync();
         _sparkfly.Fail();
+        Gate gate = _sparkfly.HoldTokenRequests();
         app.Time.SetUtcNow(token.ExpiresAt - TimeSpan.FromMinutes(1));
         DateTimeOffset failedAt = app.Time.GetUtcNow();
 
         Assert.That((await CheckAsync(app)).Status, Is.EqualTo(HealthStatus.Healthy), "it starts the renewal that is due");
+        gate.Open();
         await Failed(app, 1);
 
         for (int i = 0; i < 10; i++)
