@@ -1,4 +1,5 @@
 using System.Net;
+using System.Net.Sockets;
 using System.Text;
 using System.Text.Json;
 using Microsoft.AspNetCore.Http;
@@ -196,9 +197,10 @@ public class TokenRequestFailureTests
     [Test]
     public async Task Where_nobody_listens_it_is_told_with_the_platform_s_exception()
     {
-        var gone = new WireServer(static _ => "");
-        Uri address = gone.BaseAddress;
-        await gone.DisposeAsync();
+        // Bound, so that no server of another test gets the port meanwhile.
+        using var silent = new Socket(AddressFamily.InterNetwork, SocketType.Stream, ProtocolType.Tcp);
+        silent.Bind(new IPEndPoint(IPAddress.Loopback, 0));
+        var address = new Uri($"http://{silent.LocalEndPoint}/v1.0/");
         await using var app = new TestApp(services => services.AddSparkflyAuth(options =>
         {
             options.BaseAddress = address;
