@@ -124,6 +124,23 @@ internal class FleetClock() : FakeTimeProvider(new DateTimeOffset(2026, 1, 1, 0,
     }
 }
 
+/// <summary>A <see cref="FleetClock"/> that counts the waits of one length: a test lets the time pass when there is one.</summary>
+internal sealed class WaitingClock(TimeSpan wait) : FleetClock
+{
+    public Counter Waits { get; } = new();
+
+    public override ITimer CreateTimer(TimerCallback callback, object? state, TimeSpan dueTime, TimeSpan period)
+    {
+        ITimer timer = base.CreateTimer(callback, state, dueTime, period);
+        if (dueTime == wait)
+        {
+            Waits.Increment();
+        }
+
+        return timer;
+    }
+}
+
 /// <summary>What is done to a distributed cache.</summary>
 internal enum Operation
 {
@@ -132,10 +149,13 @@ internal enum Operation
     Remove,
 }
 
-/// <summary>A distributed cache in memory that tells what is done to it, and does before that what it is told. Its clock is the system's, or a test's.</summary>
+/// <summary>
+/// A distributed cache in memory that tells what is done to it, and does before that what it is told. Its clock is a test's, or stands still: no entry
+/// expires because a thread was late.
+/// </summary>
 internal sealed class SharedCache(TimeProvider? time = null) : IDistributedCache
 {
-    private readonly TimeProvider _time = time ?? TimeProvider.System;
+    private readonly TimeProvider _time = time ?? new FakeTimeProvider();
     private readonly ConcurrentDictionary<string, (byte[] Value, long From, TimeSpan? Lifetime)> _entries = new();
     private readonly ConcurrentQueue<string> _operations = new();
 
