@@ -351,13 +351,16 @@ public class FleetAnyCacheTests
 
             app.Time.Advance(TimeSpan.FromSeconds(31));
             Task<SparkflyToken> renewal = app.Tokens.RenewTokenAsync(token).AsTask();
+
+            // No longer than it waits for the cache: the token request has a timeout too.
             await Fleet.Until(
                 () =>
                 {
                     app.Time.Advance(TimeSpan.FromMilliseconds(10));
-                    return renewal.IsCompleted;
+                    return Warnings(app).Count() == 2;
                 },
-                "the renewal");
+                "the warning of the renewal");
+            await renewal.WaitAsync(TestApp.Patience);
 
             Assert.That(Volatile.Read(ref made), Is.EqualTo(1), "threads that make it");
             Assert.That(Warnings(app).Count(), Is.EqualTo(2), "warnings: one for each time that it is left alone");
