@@ -165,8 +165,8 @@ internal sealed class CancellationBody(CancellationSteps steps) : HttpContent
     }
 }
 
-/// <summary>The body of a response: to read it is a step. Says when it is closed.</summary>
-internal sealed class CancellationAnswer(CancellationSteps steps, string name, Action onClosed) : ReadOnlyStream
+/// <summary>The body of a response: to read it is a step. Says when it is read, and when it is closed.</summary>
+internal sealed class CancellationAnswer(CancellationSteps steps, string name, Action onRead, Action onClosed) : ReadOnlyStream
 {
     private readonly CancellationTokenSource _closed = new();
     private int _left = 10;
@@ -174,6 +174,7 @@ internal sealed class CancellationAnswer(CancellationSteps steps, string name, A
 
     public override async ValueTask<int> ReadAsync(Memory<byte> buffer, CancellationToken cancellationToken = default)
     {
+        onRead();
         using var ended = CancellationTokenSource.CreateLinkedTokenSource(cancellationToken, _closed.Token);
         await steps.PassAsync(name, ended.Token).ConfigureAwait(false);
         int read = Math.Min(Math.Min(7, buffer.Length), _left);

@@ -94,8 +94,10 @@ internal sealed class CancellationTrial : IAsyncDisposable
     private readonly bool _hasBody;
     private readonly TestApp _app;
     private readonly HttpClient _client;
+    private readonly TaskCompletionSource _isRejectionTaken = new(TaskCreationOptions.RunContinuationsAsynchronously);
     private int _openBodies;
     private volatile bool _isAnswered;
+    private volatile bool _isRevoked;
 
     public CancellationTrial(CancellationScenario scenario, CancellationMoment moment, Sending sending, bool hasBody, string? step)
     {
@@ -106,6 +108,12 @@ internal sealed class CancellationTrial : IAsyncDisposable
         _sparkfly.OnTokenRequest = async (_, cancellationToken) =>
         {
             await _steps.PassAsync("token request", cancellationToken);
+            if (_isRevoked)
+            {
+                // A token that is there at once leaves the body of the 401 unread.
+                await _isRejectionTaken.Task.WaitAsync(cancellationToken);
+            }
+
             return null;
         };
         _app = _sparkfly.App(
@@ -143,6 +151,7 @@ internal sealed class CancellationTrial : IAsyncDisposable
         await CallOnceMoreAsync();
         if (Scenario is CancellationScenario.Unauthorized or CancellationScenario.FleetUnauthorized)
         {
+            _isRevoked = true;
             _sparkfly.Revoke();
         }
     }
@@ -218,7 +227,7 @@ internal sealed class CancellationTrial : IAsyncDisposable
         if (Scenario is CancellationScenario.Fleet or CancellationScenario.FleetUnauthorized)
         {
             services.AddSparkflyAuth(static _ => { }).UseDistributedCache();
-            services.AddSingleton<IDistributedCache>(new SharedCache(TimeProvider.System)
+            services.AddSingleton<IDistributedCache>(new SharedCache
             {
                 Before = (_, operation, key, cancellationToken) =>
                     _steps.PassAsync($"cache {operation} {(SharedCache.IsLease(key) ? "lease" : "token")}", cancellationToken),
@@ -263,10 +272,21 @@ internal sealed class CancellationTrial : IAsyncDisposable
             : HttpStatusCode.OK;
         _isAnswered |= status == HttpStatusCode.OK;
         Interlocked.Increment(ref _openBodies);
-        var response = new HttpResponseMessage(status)
+        void Take()
         {
-            Content = new StreamContent(new CancellationAnswer(_steps, $"answer {(int)status}", () => Interlocked.Decrement(ref _openBodies))),
-        };
+            if (status == HttpStatusCode.Unauthorized)
+            {
+                _isRejectionTaken.TrySetResult();
+            }
+        }
+
+        void Close()
+        {
+            Interlocked.Decrement(ref _openBodies);
+            Take();
+        }
+
+        var response = new HttpResponseMessage(status) { Content = new StreamContent(new CancellationAnswer(_steps, $"answer {(int)status}", Take, Close)) };
         response.Headers.Location = status == HttpStatusCode.TemporaryRedirect ? new Uri("offers?moved", UriKind.Relative) : null;
         return response;
     }
