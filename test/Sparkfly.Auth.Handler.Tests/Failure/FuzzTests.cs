@@ -51,7 +51,7 @@ public class FuzzTests
         private static readonly SecretFinder s_finderOfCredentials = new(Identity, Key);
 
         private readonly FakeTimeProvider _time = new(new DateTimeOffset(2026, 1, 1, 0, 0, 0, TimeSpan.Zero));
-        private readonly List<string> _seen = [];
+        private readonly ConcurrentQueue<string> _seen = new();
         private readonly ServiceProvider _quiet;
         private readonly ServiceProvider _loud;
         private readonly int _seed;
@@ -180,7 +180,7 @@ public class FuzzTests
         {
             var services = new ServiceCollection();
             services.AddSingleton<TimeProvider>(_time);
-            services.AddLogging(logging => logging.SetMinimumLevel(level).AddProvider(new SecretSweep.Provider(_seen.Add)));
+            services.AddLogging(logging => logging.SetMinimumLevel(level).AddProvider(new SecretSweep.Provider(_seen.Enqueue)));
             services.AddSparkflyAuth(static options =>
             {
                 options.BaseAddress = new Uri("https://sparkfly.test/v1.0");
@@ -306,7 +306,7 @@ internal sealed class FuzzRun(int inputs)
 {
     private const int MostProblems = 5;
 
-    private static readonly TimeSpan s_longest = TimeSpan.FromSeconds(20);
+    private static readonly TimeSpan s_longest = TestApp.Patience;
 
     private readonly ConcurrentQueue<string> _problems = new();
     private readonly Stopwatch _watch = Stopwatch.StartNew();
