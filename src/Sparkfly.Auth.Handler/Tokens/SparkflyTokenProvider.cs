@@ -157,7 +157,7 @@ internal sealed class SparkflyTokenProvider(
     private void Start(TokenState state, PendingTokenRequest pending)
     {
         // In use until it ends: a caller that comes back to these options must not start a second request beside it.
-        states.Acquire(pending.Request.Settings.AccountDigest);
+        states.Acquire(pending.Request.Settings.AccountDigest, state);
 
         // Only the trace parent goes along, so that the request is found in the trace that caused it.
         pending.Flight.Start(

@@ -14,13 +14,15 @@ internal sealed class TokenStates(TimeProvider time) : IDisposable
     public CancellationToken Disposing => _disposing.Token;
 
     /// <summary>Gets the state of an account, to be given back with <see cref="Release"/> when its options have changed.</summary>
-    public TokenState Acquire(string accountDigest)
+    /// <param name="accountDigest">The account.</param>
+    /// <param name="last">The state to go on with where its last user has just released it.</param>
+    public TokenState Acquire(string accountDigest, TokenState? last = null)
     {
         lock (_lock)
         {
             if (!_entries.TryGetValue(accountDigest, out Entry? entry))
             {
-                _entries[accountDigest] = entry = new Entry(new TokenState(time, Random.Shared));
+                _entries[accountDigest] = entry = new Entry(last ?? new TokenState(time, Random.Shared));
             }
 
             entry.Users++;

@@ -337,7 +337,7 @@ public class TokenRequestFailureTests
     [TestCase("""{"error": {"error": "inner"}}""")]
     [TestCase("""{"error": "half a pair \ud800"}""")]
     [TestCase("""{"\ud800": "half a pair", "error": 1}""")]
-    [TestCase("""{"error": "cut""")]
+    [TestCase("""{"error": "cut""", TestName = "{m}(a cut text)")]
     public async Task A_body_that_says_nothing_leaves_the_status(string body)
     {
         await using StandInServer server = await Sparkfly.StartAsync();

@@ -57,6 +57,22 @@ public class AccountNameTests
     }
 
     [Test]
+    public async Task Twenty_registered_names_are_all_told()
+    {
+        OptionsValidationException exception = await HostedApp.StartFailsWith<OptionsValidationException>(static services =>
+        {
+            for (int i = 1; i <= 20; i++)
+            {
+                services.AddSparkflyAuth($"brand {i:d2}", Account);
+            }
+
+            services.AddHttpClient("api").AddSparkflyAuthHandler("tacos");
+        });
+
+        Assert.That(exception.Message, Does.Contain("'brand 01', ").And.Contain(", 'brand 20'.").And.Not.Contain("more"));
+    }
+
+    [Test]
     public async Task A_name_of_a_source_is_logged_and_told_on_one_line()
     {
         await using StandInServer server = await Sparkfly.StartAsync();

@@ -269,6 +269,20 @@ public class ReloadTests
     }
 
     [Test]
+    public async Task After_the_container_is_disposed_a_reload_of_the_configuration_is_not_followed()
+    {
+        var sparkfly = new InMemorySparkfly();
+        await using TestApp app = sparkfly.App();
+        await app.Tokens.GetTokenAsync();
+        await app.DisposeAsync();
+        int logged = app.Log.Count;
+
+        sparkfly.Reload("Identity", "");
+
+        Assert.That(app.Log.Skip(logged), Is.Empty);
+    }
+
+    [Test]
     public async Task Good_options_after_an_invalid_reload_are_taken()
     {
         await using StandInServer server = await AnyKeyServer();

@@ -78,7 +78,7 @@ public class SourceAloneTests
 
         InvalidOperationException exception = await Thrown.By<InvalidOperationException>(() => client.SendAsync(request));
 
-        Assert.That(exception.Message, Does.Contain("The default Sparkfly account is not registered"));
+        Assert.That(exception.Message, Does.Contain("The default Sparkfly account is not registered: call services.AddSparkflyAuth()."));
         _source.VerifyNoOtherCalls();
     }
 

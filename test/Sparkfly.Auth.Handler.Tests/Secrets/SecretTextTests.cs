@@ -21,7 +21,7 @@ public class SecretTextTests
 
     [TestCase("1234567", true)]
     [TestCase("1234567!", true)]
-    [TestCase("(1234567", true)]
+    [TestCase("(1234567", true, TestName = "{m}(a bracket before)")]
     [TestCase("x1234567", false)]
     [TestCase("1234567x", false)]
     [TestCase("x1234567 1234567", true)]
