@@ -38,9 +38,17 @@ public sealed class LeftBehind
         ActivityStopped = activity => _running.TryRemove(activity, out _),
     };
 
+    // Mutation testing makes thousands of short runs, which are not to wait for sockets.
+    private static bool IsIgnored => Environment.GetEnvironmentVariable("SPARKFLY_LEFT_BEHIND") == "ignore";
+
     [OneTimeSetUp]
     public void Look()
     {
+        if (IsIgnored)
+        {
+            return;
+        }
+
         _sockets = OpenSockets();
         TaskScheduler.UnobservedTaskException += Note;
         ActivitySource.AddActivityListener(_activities);
@@ -49,9 +57,14 @@ public sealed class LeftBehind
     [OneTimeTearDown]
     public void Nothing_is_left_behind()
     {
+        if (IsIgnored)
+        {
+            return;
+        }
+
         Collect();
         int sockets = OpenSockets();
-        for (var watch = Stopwatch.StartNew(); watch.Elapsed < s_patience && (!_running.IsEmpty || sockets > _sockets); sockets = OpenSockets())
+        for (var watch = Stopwatch.StartNew(); watch.Elapsed < s_patience && (!_running.IsEmpty || sockets > _sockets + SocketTolerance); sockets = OpenSockets())
         {
             Thread.Sleep(200);
             Collect();
