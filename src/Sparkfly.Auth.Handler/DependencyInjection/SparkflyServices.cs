@@ -192,12 +192,16 @@ internal static class SparkflyServices
     {
         var changes = new Lazy<ILookup<string, IOptionsChangeTokenSource<SparkflyAuthOptions>>>(() =>
             provider.GetServices<IOptionsChangeTokenSource<SparkflyAuthOptions>>().ToLookup(static c => c.Name ?? Options.DefaultName));
+
+        // One for all accounts: each would hold the registrations of all. Code that it runs may ask for an account, and so for a factory.
+        var factory = new Lazy<IOptionsFactory<SparkflyAuthOptions>>(
+            provider.GetRequiredService<IOptionsFactory<SparkflyAuthOptions>>, LazyThreadSafetyMode.PublicationOnly);
         return name =>
         {
             IEnumerable<AccountSection> sections = provider.GetRequiredService<AccountSections>().Of(name);
             return new AccountSettingsMonitor(
                 name,
-                provider.GetRequiredService<IOptionsFactory<SparkflyAuthOptions>>(),
+                factory.Value,
                 changes.Value[name],
                 new SettingsReport(name, sections, provider.GetService<IHostEnvironment>()?.IsProduction() == true, Logger(provider)));
         };

@@ -1,6 +1,8 @@
 using System.Net;
+using System.Runtime.CompilerServices;
 using Microsoft.Extensions.Configuration;
 using Microsoft.Extensions.DependencyInjection.Extensions;
+using Microsoft.Extensions.Options;
 using SparkflyStandIn;
 
 namespace Sparkfly.Auth.Handler.Tests;
@@ -22,6 +24,31 @@ public class RegistrationTests
         Registration("a section of one's choice, named", "brand", static (services, server) =>
             services.AddSparkflyAuth("brand", Configured.For(server).GetSection("Sparkfly"))),
     ];
+
+    /// <summary>A factory holds the registrations of all: one for each account would take memory that grows with the square of their number.</summary>
+    [Test]
+    public async Task Accounts_share_the_factory_of_their_options()
+    {
+        string[] names = [.. Enumerable.Range(1, 20).Select(static i => $"brand {i}")];
+        var made = new StrongBox<int>();
+        await using var app = new TestApp(services =>
+        {
+            foreach (string name in names)
+            {
+                services.AddSparkflyAuth(name, static o => (o.Identity, o.Key) = (SecretSweep.NewSecret("identity"), SecretSweep.NewSecret("key")));
+            }
+
+            services.AddSingleton(made);
+            services.AddTransient<IOptionsFactory<SparkflyAuthOptions>, CountedFactory>();
+        });
+
+        foreach (string name in names)
+        {
+            app.Services.GetRequiredKeyedService<ISparkflyTokenProvider>(name);
+        }
+
+        Assert.That(made.Value, Is.EqualTo(1));
+    }
 
     [Test]
     public async Task Accounts_are_registered_with_each_copy_of_the_services_for_itself()
@@ -447,5 +474,15 @@ public class RegistrationTests
     private sealed class NoTenants : ISparkflyAccountSource
     {
         public ValueTask<SparkflyAuthOptions?> FindAsync(string name, CancellationToken cancellationToken) => new((SparkflyAuthOptions?)null);
+    }
+
+    private sealed class CountedFactory : OptionsFactory<SparkflyAuthOptions>
+    {
+        public CountedFactory(
+            IEnumerable<IConfigureOptions<SparkflyAuthOptions>> configurations,
+            IEnumerable<IPostConfigureOptions<SparkflyAuthOptions>> postConfigurations,
+            IEnumerable<IValidateOptions<SparkflyAuthOptions>> validations,
+            StrongBox<int> made)
+            : base(configurations, postConfigurations, validations) => made.Value++;
     }
 }
