@@ -1,5 +1,4 @@
 using System.Net;
-using System.Net.Sockets;
 using System.Text;
 using System.Text.Json;
 using Microsoft.AspNetCore.Http;
@@ -197,19 +196,16 @@ public class TokenRequestFailureTests
     [Test]
     public async Task Where_nobody_listens_it_is_told_with_the_platform_s_exception()
     {
-        // Bound, so that no server of another test gets the port meanwhile.
-        using var silent = new Socket(AddressFamily.InterNetwork, SocketType.Stream, ProtocolType.Tcp);
-        silent.Bind(new IPEndPoint(IPAddress.Loopback, 0));
-        var address = new Uri($"http://{silent.LocalEndPoint}/v1.0/");
+        using var port = new SilentPort();
         await using var app = new TestApp(services => services.AddSparkflyAuth(options =>
         {
-            options.BaseAddress = address;
+            options.BaseAddress = port.BaseAddress;
             (options.Identity, options.Key) = (SecretSweep.NewSecret("identity"), SecretSweep.NewSecret("key"));
         }));
 
         var exception = await Thrown.By<SparkflyAuthenticationException>(() => app.Tokens.GetTokenAsync().AsTask());
 
-        Assert.That(exception.Message, Does.Contain($"POST {address}auth got no answer (ConnectionError: ").And.Contain("Is the address right"));
+        Assert.That(exception.Message, Does.Contain($"POST {port.BaseAddress}auth got no answer (ConnectionError: ").And.Contain("Is the address right"));
         Assert.That(exception.IsTransient, Is.True);
         Assert.That(exception.AuthStatusCode, Is.Null);
         Assert.That(exception.InnerException, Is.TypeOf<HttpRequestException>());

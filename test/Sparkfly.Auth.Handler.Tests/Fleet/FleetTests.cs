@@ -341,9 +341,7 @@ public class FleetTests
     [Test]
     public async Task A_lease_is_held_for_as_long_as_its_POST_takes()
     {
-        // From one write of the lease to the next.
-        TimeSpan wait = TimeSpan.FromSeconds(2);
-        var clock = new WaitingClock(wait);
+        var clock = new LeaseClock();
         var cache = new SharedCache(clock);
         await using var fleet = new Fleet(_sparkfly, cache);
         Gate posts = _sparkfly.HoldTokenRequests();
@@ -353,7 +351,7 @@ public class FleetTests
 
         for (int writes = 2; writes <= 11; writes++)
         {
-            clock.Advance(wait);
+            clock.Advance(LeaseClock.BetweenWrites);
             await clock.Waits.Reaches(writes);
             Assert.That(cache.History.Count(static o => o == "Set lease"), Is.EqualTo(writes), "writes of the lease");
             Assert.That(cache.Has(lease), Is.True, $"after write {writes}");

@@ -169,9 +169,7 @@ public class FleetTroubleTests
     [Test]
     public async Task A_cache_that_is_gone_while_the_POST_is_under_way_costs_no_second_one()
     {
-        // From one write of the lease to the next.
-        TimeSpan wait = TimeSpan.FromSeconds(2);
-        var clock = new WaitingClock(wait);
+        var clock = new LeaseClock();
         await using var fleet = new Fleet(_sparkfly, _cache);
         Instance instance = fleet.Add(Fleet.WithoutTimeouts, time: clock);
         Gate posts = _sparkfly.HoldTokenRequests();
@@ -179,7 +177,7 @@ public class FleetTroubleTests
         await _sparkfly.TokenRequests.Reaches(1);
         await clock.Waits.Reaches(1);
         _cache.Before = (_, _, _, cancellationToken) => Make(Trouble.Throws, cancellationToken);
-        clock.Advance(wait);
+        clock.Advance(LeaseClock.BetweenWrites);
         await Fleet.Until(() => instance.Warnings.Any(), "the warning of a lease that could not be kept");
         posts.Open();
 

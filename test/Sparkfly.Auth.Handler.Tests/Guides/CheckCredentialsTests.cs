@@ -1,5 +1,3 @@
-using System.Net;
-using System.Net.Sockets;
 using CheckCredentials;
 using Microsoft.Extensions.Configuration;
 using SparkflyStandIn;
@@ -108,11 +106,8 @@ public class CheckCredentialsTests
     public async Task An_address_that_is_not_reached_is_reported_with_its_cause()
     {
         await using StandInServer server = await Sparkfly.StartAsync();
-
-        // Bound, so that nobody else gets the port meanwhile, and not listening.
-        using var nobody = new Socket(AddressFamily.InterNetwork, SocketType.Stream, ProtocolType.Tcp);
-        nobody.Bind(new IPEndPoint(IPAddress.Loopback, 0));
-        string nowhere = $"http://127.0.0.1:{((IPEndPoint)nobody.LocalEndPoint!).Port}/v1.0";
+        using var port = new SilentPort();
+        string nowhere = port.BaseAddress.AbsoluteUri.TrimEnd('/');
 
         (bool isGood, string report) = await CheckAsync(server, ("Sparkfly:BaseAddress", nowhere));
 

@@ -124,15 +124,18 @@ internal class FleetClock() : FakeTimeProvider(new DateTimeOffset(2026, 1, 1, 0,
     }
 }
 
-/// <summary>A <see cref="FleetClock"/> that counts the waits of one length: a test lets the time pass when there is one.</summary>
-internal sealed class WaitingClock(TimeSpan wait) : FleetClock
+/// <summary>A <see cref="FleetClock"/> that counts the waits for the next write of a lease: a test lets the time pass when there is one.</summary>
+internal sealed class LeaseClock : FleetClock
 {
+    /// <summary>From one write of a lease to the next.</summary>
+    public static readonly TimeSpan BetweenWrites = TimeSpan.FromSeconds(2);
+
     public Counter Waits { get; } = new();
 
     public override ITimer CreateTimer(TimerCallback callback, object? state, TimeSpan dueTime, TimeSpan period)
     {
         ITimer timer = base.CreateTimer(callback, state, dueTime, period);
-        if (dueTime == wait)
+        if (dueTime == BetweenWrites)
         {
             Waits.Increment();
         }
