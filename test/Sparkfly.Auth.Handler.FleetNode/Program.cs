@@ -10,9 +10,12 @@ using Sparkfly.Auth.Handler;
 // One instance of an application in a fleet. Settings come from the environment: those of the account, and Redis, the shared cache's address,
 // without which it shares nothing. Orders come by standard input, a line each, and are answered by a line each:
 //   call N    makes N calls, one after another: "answered N failed M slowest MS warned W", in milliseconds, with the warnings since the start
+//   pass S    sets its clock S seconds ahead: "passed"
 // The end of the input ends it.
 HostApplicationBuilder builder = Host.CreateEmptyApplicationBuilder(new HostApplicationBuilderSettings { DisableDefaults = true });
 builder.Configuration.AddEnvironmentVariables();
+var time = new AheadTime();
+builder.Services.AddSingleton<TimeProvider>(time);
 using var warnings = new CacheWarnings();
 builder.Logging.AddConsole(console => console.LogToStandardErrorThreshold = LogLevel.Trace).AddProvider(warnings).SetMinimumLevel(LogLevel.Warning);
 SparkflyAuthBuilder account = builder.Services.AddSparkflyAuth();
@@ -31,6 +34,13 @@ Console.WriteLine("ready");
 
 while (await Console.In.ReadLineAsync() is { } order)
 {
+    if (order.StartsWith("pass ", StringComparison.Ordinal))
+    {
+        time.Pass(TimeSpan.FromSeconds(int.Parse(order.AsSpan("pass ".Length), CultureInfo.InvariantCulture)));
+        Console.WriteLine("passed");
+        continue;
+    }
+
     int answered = 0;
     int failed = 0;
     TimeSpan slowest = TimeSpan.Zero;
@@ -58,6 +68,20 @@ while (await Console.In.ReadLineAsync() is { } order)
 }
 
 await host.StopAsync();
+
+/// <summary>The system's clock, set ahead. Its timers are those of the system.</summary>
+internal sealed class AheadTime : TimeProvider
+{
+    private long _ahead;
+
+    public override DateTimeOffset GetUtcNow() => base.GetUtcNow().AddTicks(Volatile.Read(ref _ahead));
+
+    public override long TimestampFrequency => TimeSpan.TicksPerSecond;
+
+    public override long GetTimestamp() => Stopwatch.GetElapsedTime(0).Ticks + Volatile.Read(ref _ahead);
+
+    public void Pass(TimeSpan time) => Interlocked.Add(ref _ahead, time.Ticks);
+}
 
 /// <summary>Counts at once what the package logs where the cache fails. The console's log is written later, by a thread of its own.</summary>
 internal sealed class CacheWarnings : ILoggerProvider, ILogger

@@ -1,5 +1,4 @@
 using System.Net;
-using System.Text;
 
 namespace Sparkfly.Auth.Handler;
 
@@ -112,7 +111,7 @@ internal static class AuthMessages
     // Half a surrogate pair, which no encoding can write, becomes a replacement character.
     private static string OneLine(string text, int longest)
     {
-        string line = string.Concat(text.EnumerateRunes().Select(static r => LineText.IsBrokenBy(Rune.GetUnicodeCategory(r)) ? " " : r.ToString())).Trim();
+        string line = string.Concat(text.EnumerateRunes().Select(static r => LineText.IsBrokenBy(r) ? " " : r.ToString())).Trim();
         return line.Length <= longest ? line : string.Concat(line.AsSpan(0, char.IsHighSurrogate(line[longest - 1]) ? longest - 1 : longest), "…");
     }
 }

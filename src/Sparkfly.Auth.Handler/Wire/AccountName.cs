@@ -11,7 +11,7 @@ internal static class AccountName
 
     public static string Label(string name) => name.Length == 0 ? "Sparkfly" : $"Sparkfly account '{Shown(name)}'";
 
-    /// <summary>The name as a message shows it: on one line, cut where it is long. Shown twice, it stays the same.</summary>
+    /// <summary>The name as a message shows it: on one line, cut where it is long, without half surrogate pairs. Shown twice, it stays the same.</summary>
     public static string Shown(string name)
     {
         if (name.Length == 0)
@@ -19,35 +19,25 @@ internal static class AccountName
             return Default;
         }
 
-        if (name.Length <= LongestShown && !name.Any(NeedsEscape))
-        {
-            return name;
-        }
-
         var shown = new StringBuilder();
-        for (int i = 0; i < name.Length && shown.Length <= LongestShown; i++)
+        foreach (Rune rune in name.EnumerateRunes())
         {
-            char c = name[i];
-            if (char.IsHighSurrogate(c) && i + 1 < name.Length && char.IsLowSurrogate(name[i + 1]))
+            string part = rune.Value switch
             {
-                shown.Append(c).Append(name[++i]);
-            }
-            else
+                '\r' => @"\r",
+                '\n' => @"\n",
+                '\t' => @"\t",
+                _ when LineText.IsBrokenBy(rune) => string.Create(CultureInfo.InvariantCulture, $@"\u{rune.Value:x4}"),
+                _ => rune.ToString(),
+            };
+            if (shown.Length + part.Length > LongestShown)
             {
-                _ = c switch
-                {
-                    '\r' => shown.Append(@"\r"),
-                    '\n' => shown.Append(@"\n"),
-                    '\t' => shown.Append(@"\t"),
-                    _ when NeedsEscape(c) => shown.Append(CultureInfo.InvariantCulture, $@"\u{(int)c:x4}"),
-                    _ => shown.Append(c),
-                };
+                return shown.Append('…').ToString();
             }
+
+            shown.Append(part);
         }
 
-        int length = char.IsHighSurrogate(shown[Math.Min(LongestShown, shown.Length) - 1]) ? LongestShown - 1 : LongestShown;
-        return shown.Length <= LongestShown ? shown.ToString() : $"{shown.ToString(0, length)}…";
+        return shown.ToString();
     }
-
-    private static bool NeedsEscape(char c) => LineText.IsBrokenBy(char.GetUnicodeCategory(c));
 }

@@ -1,14 +1,12 @@
 using System.Globalization;
+using System.Text;
 
 namespace Sparkfly.Auth.Handler;
 
 /// <summary>What a message of one line may hold.</summary>
 internal static class LineText
 {
-    /// <summary>
-    /// Whether characters of this category break a message: control characters, separators of lines, marks that reverse a line's direction, and half a
-    /// surrogate pair, which no encoding can write.
-    /// </summary>
-    public static bool IsBrokenBy(UnicodeCategory category) => category
-        is UnicodeCategory.Control or UnicodeCategory.LineSeparator or UnicodeCategory.ParagraphSeparator or UnicodeCategory.Format or UnicodeCategory.Surrogate;
+    /// <summary>Whether a character breaks a message: a control character, a separator of lines, a mark that reverses a line's direction.</summary>
+    public static bool IsBrokenBy(Rune rune) => Rune.GetUnicodeCategory(rune)
+        is UnicodeCategory.Control or UnicodeCategory.LineSeparator or UnicodeCategory.ParagraphSeparator or UnicodeCategory.Format;
 }

@@ -87,10 +87,9 @@ internal static partial class SecretText
     /// <summary>Undoes the encodings of addresses, HTML and JSON.</summary>
     private static string Decode(string text)
     {
-        text = text.Contains('%') ? Uri.UnescapeDataString(text) : text;
-        text = text.Contains('&') ? WebUtility.HtmlDecode(text) : text;
-        return text.Contains("\\u", StringComparison.OrdinalIgnoreCase) ? EscapedCharacter().Replace(
-            text, static m => ((char)int.Parse(m.Groups[1].ValueSpan, NumberStyles.AllowHexSpecifier, CultureInfo.InvariantCulture)).ToString()) : text;
+        text = WebUtility.HtmlDecode(Uri.UnescapeDataString(text));
+        return EscapedCharacter().Replace(
+            text, static m => ((char)int.Parse(m.Groups[1].ValueSpan, NumberStyles.AllowHexSpecifier, CultureInfo.InvariantCulture)).ToString());
     }
 
     [GeneratedRegex(@"\\u([0-9a-f]{4})", RegexOptions.IgnoreCase | RegexOptions.CultureInvariant)]

@@ -83,8 +83,24 @@ public class AuthEndpointHomesTests
         Assert.That(exception.IsTransient, Is.False);
         Assert.That(
             exception.Message,
-            Does.Contain($"Neither {server.BaseAddress}auth nor {new Uri(server.BaseAddress, "/auth")} is there").And.Contain("AuthEndpoint"));
+            Does.Contain($"Neither {server.BaseAddress}auth nor {new Uri(server.BaseAddress, "/auth")} is there").And.Contain("AuthEndpoint").And.Not.Contain("looked for"));
         Assert.That(app.Log, Has.None.StartsWith("[Warning]"));
+    }
+
+    [Test]
+    public async Task The_service_s_trouble_at_the_only_home_is_told_without_advice_about_homes()
+    {
+        await using StandInServer server = await Homes("/auth");
+        server.OnTokenRequest = static context =>
+        {
+            context.Response.StatusCode = 503;
+            return Task.FromResult(true);
+        };
+        await using TestApp app = server.App(o => o.AuthEndpoint = new Uri(server.BaseAddress, "/auth"));
+
+        SparkflyAuthenticationException exception = await Fails(app);
+
+        Assert.That(exception.Message, Does.Contain("503").And.Not.Contain("looked for"));
     }
 
     [TestCase(401)]

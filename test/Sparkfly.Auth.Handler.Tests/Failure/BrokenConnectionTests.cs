@@ -56,6 +56,7 @@ public class BrokenConnectionTests
         Other("a certificate", new HttpRequestException(
             HttpRequestError.SecureConnectionError, "untrusted", new System.Security.Authentication.AuthenticationException("untrusted"))),
         Other("a response that is no HTTP", new HttpRequestException(HttpRequestError.InvalidResponse, "no HTTP")),
+        Other("a broken protocol, told by a handler of the application's", new HttpIOException(HttpRequestError.HttpProtocolError, "reset")),
         Other("a timeout", new TaskCanceledException("timeout", new TimeoutException())),
         Other("a pipeline that cannot work", new InvalidOperationException("wrong")),
     ];
@@ -75,6 +76,7 @@ public class BrokenConnectionTests
     [
         Other("while connecting securely", new HttpRequestException(HttpRequestError.SecureConnectionError, "eof", new IOException("eof"))),
         Other("just connected", new HttpRequestException(HttpRequestError.ConnectionError, "reset", new SocketException((int)SocketError.ConnectionReset))),
+        Other("without a cause", new HttpRequestException(HttpRequestError.Unknown, "ended", new HttpIOException(HttpRequestError.ResponseEnded, "ended"))),
         Other("told by a handler of the application's", new IOException("reset", new SocketException((int)SocketError.ConnectionReset))),
     ];
 

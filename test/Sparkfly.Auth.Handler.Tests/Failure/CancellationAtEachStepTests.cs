@@ -13,7 +13,6 @@ namespace Sparkfly.Auth.Handler.Tests;
 /// source, the clock, the log (<see cref="CancellationSteps"/>). Each scenario is run without a cancellation, to know its steps, and then once for each
 /// of them, and for each further one that such a run takes.
 /// </remarks>
-[NonParallelizable]
 public class CancellationAtEachStepTests
 {
     // More would be a loop. The longest scenario has about 60.

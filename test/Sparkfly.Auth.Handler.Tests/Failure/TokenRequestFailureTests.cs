@@ -54,6 +54,7 @@ public class TokenRequestFailureTests
         Assert.That(server.TokenRequests, Is.EqualTo(1));
     }
 
+    [TestCase(300)]
     [TestCase(301)]
     [TestCase(302)]
     [TestCase(303)]

@@ -38,6 +38,30 @@ public class UnobservedExceptionTests
     }
 
     [Test]
+    public async Task An_account_source_that_was_given_up_and_fails_later()
+    {
+        await NothingIsUnobserved(async () =>
+        {
+            var source = new LateSource();
+            using var primary = new FakePrimary(static _ => new HttpResponseMessage(HttpStatusCode.OK));
+            await using var app = new TestApp(services =>
+            {
+                services.AddSparkflyAccountSource<LateSource>();
+                services.AddScoped<ISparkflyAccountSource>(_ => source);
+                services.AddHttpClient("api").AddSparkflyAuthHandler().ConfigurePrimaryHttpMessageHandler(() => primary);
+            });
+            using HttpClient client = app.Client();
+            using var request = new HttpRequestMessage(HttpMethod.Get, "https://api.sparkfly.com/v1.0/offers");
+            request.SetSparkflyAccount("tenant");
+            Task call = Ignore(client.SendAsync(request));
+            await source.Asked.WaitAsync(TestApp.Patience);
+            app.Time.Advance(TimeSpan.FromSeconds(30));
+            await call.WaitAsync(TestApp.Patience);
+            source.Fail(new InvalidOperationException(Marker));
+        });
+    }
+
+    [Test]
     public async Task A_renewal_that_fails_after_its_caller_has_cancelled()
     {
         await NothingIsUnobserved(async () =>
@@ -152,6 +176,26 @@ public class UnobservedExceptionTests
         {
             _renewed!.SetException(exception);
             _renewed = null;
+        }
+    }
+
+    private sealed class LateSource : ISparkflyAccountSource
+    {
+        private readonly TaskCompletionSource _asked = new(TaskCreationOptions.RunContinuationsAsynchronously);
+        private TaskCompletionSource<SparkflyAuthOptions?>? _found = new();
+
+        public Task Asked => _asked.Task;
+
+        public ValueTask<SparkflyAuthOptions?> FindAsync(string name, CancellationToken cancellationToken)
+        {
+            _asked.TrySetResult();
+            return new(_found!.Task);
+        }
+
+        public void Fail(Exception exception)
+        {
+            _found!.SetException(exception);
+            _found = null;
         }
     }
 

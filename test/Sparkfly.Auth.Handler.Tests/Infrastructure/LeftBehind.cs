@@ -112,7 +112,10 @@ public sealed class LeftBehind
         bool isPooledConnection = args.Exception.InnerException is IOException or SocketException && (
             text.Contains("System.Net.Http.HttpConnection.PrepareForReuse", StringComparison.Ordinal) ||
             !text.Contains("Sparkfly", StringComparison.Ordinal));
-        if (!isPooledConnection)
+
+        // Polly's: a circuit breaker that is disposed of before it has started.
+        bool isCircuitBreaker = text.Contains("Polly.CircuitBreaker.ScheduledTaskExecutor.StartProcessingAsync", StringComparison.Ordinal);
+        if (!isPooledConnection && !isCircuitBreaker)
         {
             _unobserved.Enqueue(text);
         }

@@ -65,6 +65,14 @@ internal sealed class ProcessFleet : IAsyncDisposable
         return (counts.Sum(static c => c[1]), TimeSpan.FromMilliseconds(counts.Max(static c => c[2])));
     }
 
+    /// <summary>Sets the clocks of all of them ahead.</summary>
+    public async Task PassAsync(TimeSpan time)
+    {
+        await Task.WhenAll(_instances.Select(i => i.WriteLineAsync(string.Create(CultureInfo.InvariantCulture, $"pass {time.TotalSeconds}"))));
+        string[] lines = await Task.WhenAll(_instances.Select(static i => i.ReadLineAsync()));
+        Assert.That(lines, Has.All.EqualTo("passed"));
+    }
+
     /// <summary>What all of them have written to their logs.</summary>
     public string Logs => string.Join('\n', _instances.Select(static i => i.Errors));
 

@@ -1,7 +1,9 @@
 using System.Collections.Concurrent;
 using System.Diagnostics;
 using System.Diagnostics.Metrics;
+using System.Runtime.CompilerServices;
 using System.Runtime.ExceptionServices;
+using System.Text;
 using Microsoft.Extensions.Logging;
 
 namespace Sparkfly.Auth.Handler.Tests;
@@ -19,9 +21,15 @@ public sealed class SecretSweep
     // How long a secret is at least.
     private const int StartLength = 8;
 
+    private const int PieceLength = 1 << 20;
+    private const char EntryEnd = '\0';
+
     private static readonly AsyncLocal<bool> s_isNotListening = new();
     private static readonly ConcurrentDictionary<string, bool> s_secrets = new();
-    private static readonly ConcurrentBag<string> s_seen = [];
+
+    // An entry after the other, in pieces that garbage collections do not move: they would look at each of millions of strings.
+    private static readonly Stack<StringBuilder> s_seen = new([new StringBuilder(PieceLength)]);
+    private static readonly ConditionalWeakTable<Exception, string> s_texts = [];
 
     private readonly ActivityListener _activities = new()
     {
@@ -59,7 +67,18 @@ public sealed class SecretSweep
     /// </summary>
     public static IDisposable ListenToNothing() => new Deafness();
 
-    public static void Note(string seen) => s_seen.Add(seen);
+    public static void Note(string seen)
+    {
+        lock (s_seen)
+        {
+            if (s_seen.Peek().Length + seen.Length >= PieceLength)
+            {
+                s_seen.Push(new StringBuilder(PieceLength));
+            }
+
+            s_seen.Peek().Append(seen).Append(EntryEnd);
+        }
+    }
 
     private static void NoteUnlessDeaf(string seen)
     {
@@ -107,8 +126,11 @@ public sealed class SecretSweep
         AppDomain.CurrentDomain.FirstChanceException -= NoteOurs;
         _activities.Dispose();
         _metrics.Dispose();
-        string[] leaks = [.. Leaks(s_seen, s_secrets.Keys).Take(10)];
-        Assert.That(leaks, Is.Empty, $"{s_seen.Count} entries were searched for {s_secrets.Count} secrets.");
+        lock (s_seen)
+        {
+            string[] leaks = [.. Leaks(s_seen.SelectMany(static piece => piece.ToString().Split(EntryEnd)), s_secrets.Keys).Take(10)];
+            Assert.That(leaks, Is.Empty, $"{s_seen.Sum(static piece => (long)piece.Length)} characters were searched for {s_secrets.Count} secrets.");
+        }
     }
 
     /// <summary>What was seen that holds a secret.</summary>
@@ -133,13 +155,16 @@ public sealed class SecretSweep
         }
 
         // Nor the binder's, which repeats a value that does not fit: its code is generated into the package.
-        Type? thrower = new StackTrace(args.Exception).GetFrame(0)?.GetMethod()?.DeclaringType;
+        Type? thrower = args.Exception.TargetSite?.DeclaringType;
         bool isBinders = thrower?.FullName?.StartsWith("Microsoft.Extensions.Configuration.Binder", StringComparison.Ordinal) == true;
         if (args.Exception is SparkflyAuthenticationException || (thrower?.Assembly == typeof(SparkflyAuthHandler).Assembly && !isBinders))
         {
-            Note(args.Exception.ToString());
+            Note(Text(args.Exception));
         }
     }
+
+    // Once for each exception: its stack trace, which takes long to show, grows with each method that it leaves, but holds no values.
+    private static string Text(Exception exception) => s_texts.GetValue(exception, static e => e.ToString());
 
     private sealed class Deafness : IDisposable
     {
@@ -163,7 +188,7 @@ public sealed class SecretSweep
         }
 
         private static string Show(object? state) => state is IEnumerable<KeyValuePair<string, object?>> values
-            ? $"{state} {string.Join(' ', values.Select(static v => $"{v.Key}={v.Value}"))}"
+            ? $"{state} {string.Join(' ', values.Select(static v => $"{v.Key}={(v.Value is Exception exception ? Text(exception) : v.Value)}"))}"
             : $"{state}";
 
         private sealed class Logger(string category, Provider provider) : ILogger
@@ -176,7 +201,7 @@ public sealed class SecretSweep
             public void Log<TState>(
                 LogLevel logLevel, EventId eventId, TState state, Exception? exception, Func<TState, Exception?, string> formatter)
             {
-                var text = new System.Text.StringBuilder($"[{logLevel}] {category}[{eventId.Id}] {formatter(state, exception)} {Show(state)} {exception}");
+                var text = new StringBuilder($"[{logLevel}] {category}[{eventId.Id}] {formatter(state, exception)} {Show(state)} {(exception is null ? "" : Text(exception))}");
                 provider._scopes.ForEachScope(static (scope, text) => text.Append(" => ").Append(Show(scope)), text);
                 provider._note(text.ToString());
             }

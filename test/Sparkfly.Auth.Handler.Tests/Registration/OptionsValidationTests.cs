@@ -43,6 +43,8 @@ public class OptionsValidationTests
         Refusal("MinFailureBackoff", "more than zero", static o => o.MinFailureBackoff = TimeSpan.Zero),
         Refusal("MaxFailureBackoff", "not be shorter than MinFailureBackoff", static o => o.MaxFailureBackoff = o.MinFailureBackoff / 2),
         Refusal("MaxFailureBackoff", "at most one day", static o => o.MaxFailureBackoff = TimeSpan.FromDays(2)),
+        Refusal("DistributedCacheTimeout", "more than zero", static o => o.DistributedCacheTimeout = TimeSpan.Zero),
+        Refusal("DistributedCacheTimeout", "at most one day", static o => o.DistributedCacheTimeout = TimeSpan.FromDays(2)),
         Refusal("MaxReplayBodySize", "from 0 to", static o => o.MaxReplayBodySize = -1),
         Refusal("MaxReplayBodySize", "from 0 to", static o => o.MaxReplayBodySize = long.MaxValue),
     ];
@@ -116,9 +118,12 @@ public class OptionsValidationTests
         options.UnauthorizedRefreshInterval = TimeSpan.Zero;
         options.MinFailureBackoff = TimeSpan.FromDays(1);
         options.MaxFailureBackoff = TimeSpan.FromDays(1);
+        options.DistributedCacheTimeout = TimeSpan.FromDays(1);
         options.MaxReplayBodySize = 0;
 
         Assert.That(Failures(options), Is.Empty);
+        options.MaxReplayBodySize = Array.MaxLength;
+        Assert.That(Configured.NewValidator().Validate(Options.DefaultName, options).Succeeded);
     }
 
     [Test]

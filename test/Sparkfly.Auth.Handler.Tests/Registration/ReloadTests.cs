@@ -268,6 +268,25 @@ public class ReloadTests
         Assert.That(app.Log, Has.One.Contains("'Sparkfly:AuthTimeout'"), "the setting is named");
     }
 
+    [TestCase("nothing of a setting")]
+    [TestCase("' at the start")]
+    [TestCase("it ends at 'Sparkfly:")]
+    public async Task A_reload_that_fails_for_another_reason_is_logged_without_its_message(string message)
+    {
+        await using StandInServer server = await Sparkfly.StartAsync();
+        IConfigurationRoot configuration = Configured.For(server);
+        bool fails = false;
+        await using TestApp app = App(configuration, services => services.Configure<SparkflyAuthOptions>(options =>
+            options.Scope = fails ? throw new NotSupportedException(message) : options.Scope));
+        SparkflyToken before = await app.Tokens.GetTokenAsync();
+
+        fails = true;
+        configuration.Reload();
+
+        Assert.That(await app.Tokens.GetTokenAsync(), Is.SameAs(before));
+        Assert.That(app.Log, Has.One.Contains("goes on with the last good ones. A setting cannot be read (NotSupportedException).").And.None.Contains(message));
+    }
+
     [Test]
     public async Task After_the_container_is_disposed_a_reload_of_the_configuration_is_not_followed()
     {
@@ -430,11 +449,12 @@ public class ReloadTests
         Assert.That(app.Log, Has.One.Contains("The settings of Sparkfly account 'two' have changed").And.None.Contains("account 'one' have changed"));
     }
 
-    private static TestApp App(IConfiguration configuration) => new(services =>
+    private static TestApp App(IConfiguration configuration, Action<IServiceCollection>? register = null) => new(services =>
     {
         services.AddSingleton(configuration);
         services.AddSparkflyAuth();
         services.AddHttpClient("api").AddSparkflyAuthHandler();
+        register?.Invoke(services);
     });
 
     private static TestApp TwoNames(StandInServer server, Action<SparkflyAuthOptions> changeOfTheSecond) => new(services =>
