@@ -326,10 +326,13 @@ internal sealed class FuzzRun(int inputs)
         Environment.GetEnvironmentVariable(name) is { Length: > 0 } value ? int.Parse(value, CultureInfo.InvariantCulture) : null;
 
     /// <summary>Each input once. What the check throws is a problem of the input.</summary>
-    public async Task ForEachAsync<T>(Func<int, T> newWorker, Func<T, long, Task> check)
+    /// <param name="newWorker">Makes a worker, by its number.</param>
+    /// <param name="check">Checks one input.</param>
+    /// <param name="workersPerProcessor">More than one where an input waits for the network most of its time.</param>
+    public async Task ForEachAsync<T>(Func<int, T> newWorker, Func<T, long, Task> check, int workersPerProcessor = 1)
         where T : IFuzzed
     {
-        int workers = IsSingle ? 1 : Math.Clamp(Environment.ProcessorCount, 1, 4);
+        int workers = IsSingle ? 1 : Math.Clamp(Environment.ProcessorCount, 1, 4) * workersPerProcessor;
         T[] all = [.. Enumerable.Range(0, workers).Select(newWorker)];
         try
         {

@@ -1,3 +1,4 @@
+using System.Diagnostics;
 using System.Net;
 using Microsoft.Extensions.Time.Testing;
 
@@ -256,6 +257,7 @@ public class RenewalAheadTests
     private static async Task<SparkflyToken> Eventually(ISparkflyTokenProvider tokens, SparkflyToken otherThan)
     {
         using var patience = new CancellationTokenSource(TestApp.Patience);
+        long start = Stopwatch.GetTimestamp();
         while (true)
         {
             SparkflyToken token = await tokens.GetTokenAsync(patience.Token);
@@ -265,7 +267,7 @@ public class RenewalAheadTests
             }
 
             patience.Token.ThrowIfCancellationRequested();
-            await Task.Yield();
+            await Fleet.PauseAsync(start);
         }
     }
 

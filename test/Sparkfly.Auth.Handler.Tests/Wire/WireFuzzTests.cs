@@ -20,6 +20,7 @@ public class WireFuzzTests
 {
     private const int Short = 150;
     private const int Long = 2_500;
+    private const int WorkersPerProcessor = 4;
 
     private const string Identity = "account+<17>&'zqj'-6f8a3b";
     private const string Key = "K/e%y=\"b3d9\\1c7a&f4+e8~0z-5d2c9e";
@@ -35,7 +36,8 @@ public class WireFuzzTests
         var ends = new ConcurrentDictionary<string, int>();
         await run.ForEachAsync(
             worker => new TokenRequests(run.Seed),
-            async (requests, input) => ends.AddOrUpdate(await requests.CheckAsync(input), 1, static (_, count) => count + 1));
+            async (requests, input) => ends.AddOrUpdate(await requests.CheckAsync(input), 1, static (_, count) => count + 1),
+            WorkersPerProcessor);
 
         run.Passes(string.Join(", ", ends.OrderBy(static e => e.Key, StringComparer.Ordinal).Select(static e => $"{e.Key} {e.Value}")));
         Assert.That(run.IsSingle || (ends.ContainsKey("token") && ends.Count > 5), Is.True, "the inputs reach the cases");
@@ -49,7 +51,8 @@ public class WireFuzzTests
         var ends = new ConcurrentDictionary<string, int>();
         await run.ForEachAsync(
             worker => new Calls(run.Seed),
-            async (calls, input) => ends.AddOrUpdate(await calls.CheckAsync(input), 1, static (_, count) => count + 1));
+            async (calls, input) => ends.AddOrUpdate(await calls.CheckAsync(input), 1, static (_, count) => count + 1),
+            WorkersPerProcessor);
 
         run.Passes(string.Join(", ", ends.OrderBy(static e => e.Key, StringComparer.Ordinal).Select(static e => $"{e.Key} {e.Value}")));
         Assert.That(run.IsSingle || (ends.ContainsKey("200") && ends.ContainsKey("401") && ends.Count > 5), Is.True, "the inputs reach the cases");
