@@ -16,37 +16,9 @@ internal readonly record struct TokenDecision(SparkflyToken? Token, PendingToken
     public static TokenDecision Fail(Backoff failure) => new(null, null, false, failure);
 }
 
-/// <summary>The states of an account's token. <c>docs/resilience.md</c> has what a request and a 401 do in each.</summary>
-internal enum TokenPhase
-{
-    /// <summary>There is no usable token.</summary>
-    Cold,
-
-    /// <summary>There is no usable token, and a token request is in flight.</summary>
-    Requested,
-
-    /// <summary>There is a usable token.</summary>
-    Held,
-
-    /// <summary>The token is usable, and within the refresh window.</summary>
-    Due,
-
-    /// <summary>The token is usable, and a renewal is in flight.</summary>
-    Renewing,
-
-    /// <summary>The API has rejected the token, and a forced renewal is in flight.</summary>
-    SetAside,
-
-    /// <summary>The token is usable, but a forced renewal has failed.</summary>
-    Doubtful,
-
-    /// <summary>There is no usable token, and the backoff after a failed token request has not ended.</summary>
-    BackingOff,
-}
-
 /// <summary>
 /// The state machine of one account's token: which token to use, whether to request one, which callers wait. It starts nothing itself, and runs no I/O and no
-/// code of the application. Thread-safe.
+/// code of the application. Thread-safe. <c>docs/resilience.md</c> has the token states, and what a request and a 401 do in each.
 /// </summary>
 /// <remarks>
 /// An account is what <see cref="AccountSettings.AccountDigest"/> says, not its name: two names of one account share this object, each with its own
@@ -65,7 +37,7 @@ internal sealed class TokenState(TimeProvider time, Random random)
     private Backoff? _backoff;
     private long? _forcedAt;
 
-    /// <summary>The warm path: the token in <see cref="TokenPhase.Held"/>, or one that is not due in another state; else null. Takes no lock.</summary>
+    /// <summary>The warm path: the token, where it is usable and not due for renewal; else null. Takes no lock.</summary>
     public SparkflyToken? Warm(AccountSettings settings) =>
         _token is { Standing: not TokenStanding.SetAside } token && !token.IsDue(time.GetUtcNow(), settings) ? token.Token : null;
 
@@ -74,17 +46,9 @@ internal sealed class TokenState(TimeProvider time, Random random)
     {
         lock (_lock)
         {
-            switch (Phase_NeedsLock(settings))
-            {
-                case TokenPhase.Held or TokenPhase.Renewing:
-                    return TokenDecision.Use(_token!.Token);
-                case TokenPhase.Due or TokenPhase.Doubtful:
-                    return MayRenewAhead_NeedsLock(settings)
-                        ? TokenDecision.UseAndStart(_token!.Token, NewRequest_NeedsLock(settings, _token.Token))
-                        : TokenDecision.Use(_token!.Token);
-                default:
-                    return WaitOrFail_NeedsLock(settings, _token?.Token);
-            }
+            return !IsUsable_NeedsLock(settings) ? WaitOrFail_NeedsLock(settings, _token?.Token)
+                : MayRenewAhead_NeedsLock(settings) ? TokenDecision.UseAndStart(_token!.Token, NewRequest_NeedsLock(settings, _token.Token))
+                : TokenDecision.Use(_token!.Token);
         }
     }
 
@@ -93,7 +57,7 @@ internal sealed class TokenState(TimeProvider time, Random random)
     {
         lock (_lock)
         {
-            bool isUsable = Phase_NeedsLock(settings) is TokenPhase.Held or TokenPhase.Due or TokenPhase.Renewing or TokenPhase.Doubtful;
+            bool isUsable = IsUsable_NeedsLock(settings);
             if (isUsable && !_token!.Token.IsSameAs(rejected))
             {
                 // The response is late: the token has been replaced already.
@@ -116,10 +80,7 @@ internal sealed class TokenState(TimeProvider time, Random random)
         }
     }
 
-    /// <summary>
-    /// Takes the response to the request that <see cref="Get"/> or <see cref="Renew"/> has given out to be started: in
-    /// <see cref="TokenPhase.Requested"/>, <see cref="TokenPhase.Renewing"/>, <see cref="TokenPhase.SetAside"/> or <see cref="TokenPhase.Doubtful"/>.
-    /// </summary>
+    /// <summary>Takes the response to the request that <see cref="Get"/> or <see cref="Renew"/> has given out to be started.</summary>
     /// <returns>What callers that wait are told.</returns>
     public TokenOutcome Complete(TokenRequest request, TokenResponse response)
     {
@@ -169,22 +130,10 @@ internal sealed class TokenState(TimeProvider time, Random random)
         }
     }
 
-    private TokenPhase Phase_NeedsLock(AccountSettings settings)
-    {
-        DateTimeOffset now = time.GetUtcNow();
-        return _token switch
-        {
-            { Standing: TokenStanding.SetAside } => TokenPhase.SetAside,
-            { } token when token.IsUsable(now, settings) =>
-                token.Standing == TokenStanding.Doubtful ? TokenPhase.Doubtful
-                : _pending is not null ? TokenPhase.Renewing
-                : token.IsDue(now, settings) ? TokenPhase.Due
-                : TokenPhase.Held,
-            _ => _pending is not null ? TokenPhase.Requested : IsBackingOff_NeedsLock() ? TokenPhase.BackingOff : TokenPhase.Cold,
-        };
-    }
+    private bool IsUsable_NeedsLock(AccountSettings settings) =>
+        _token is { Standing: not TokenStanding.SetAside } token && token.IsUsable(time.GetUtcNow(), settings);
 
-    // In Due and Doubtful.
+    // Where the token is usable.
     private bool MayRenewAhead_NeedsLock(AccountSettings settings) => _pending is null && IsDue_NeedsLock(settings) && !IsBackingOff_NeedsLock();
 
     // Wherever the caller cannot use the token: waits for the request in flight, else starts one unless a backoff forbids it.
