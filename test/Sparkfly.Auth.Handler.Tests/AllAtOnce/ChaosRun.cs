@@ -97,7 +97,7 @@ internal sealed class ChaosRun : IAsyncDisposable
     public static async Task<ChaosRun> StartAsync(int seed, int requests)
     {
         var tally = new ChaosTally();
-        var service = new ChaosService(tally, seed);
+        var service = new ChaosService(tally, seed, requests);
         return new ChaosRun(seed, requests, tally, service, await ChaosWires.StartAsync(service));
     }
 

@@ -135,6 +135,29 @@ public class FleetUnauthorizedTests
         }
     }
 
+    /// <summary>Its interval starts when the fleet was forced to renew, and not when it was told so.</summary>
+    [Test]
+    public async Task An_instance_that_kept_the_fleets_token_uses_it_and_forces_a_renewal_when_the_fleets_interval_is_over()
+    {
+        _sparkfly.OnApiRequest = (request, _) => Task.FromResult(
+            request.RequestUri!.AbsolutePath.EndsWith("/forbidden", StringComparison.Ordinal) ? InMemorySparkfly.Status(HttpStatusCode.Unauthorized) : null);
+        await using var fleet = new Fleet(_sparkfly, _cache);
+        (Instance first, Instance second) = (fleet.Add(), fleet.Add());
+        await first.GetTokenAsync();
+        fleet.Advance(TimeSpan.FromHours(1));
+        await first.CallAsync("forbidden");
+        await second.GetTokenAsync();
+
+        fleet.Advance(s_interval - TimeSpan.FromSeconds(10));
+        Assert.That(await second.CallAsync("forbidden"), Is.EqualTo(HttpStatusCode.Unauthorized));
+        Assert.That(await second.CallAsync(), Is.EqualTo(HttpStatusCode.OK));
+        Assert.That(_sparkfly.TokenRequests.Value, Is.EqualTo(2), "token requests: a cold start, a forced renewal");
+
+        fleet.Advance(TimeSpan.FromSeconds(11));
+        Assert.That(await second.CallAsync("forbidden"), Is.EqualTo(HttpStatusCode.Unauthorized));
+        Assert.That(_sparkfly.TokenRequests.Value, Is.EqualTo(3), "token requests after the interval");
+    }
+
     [Test]
     public async Task A_renewal_ahead_of_expiry_does_not_end_the_fleets_interval()
     {
