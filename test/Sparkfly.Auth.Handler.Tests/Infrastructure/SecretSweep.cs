@@ -51,6 +51,18 @@ public sealed class SecretSweep
 
     private readonly MeterListener _metrics = MetricListener(NoteUnlessDeaf);
 
+    /// <summary>How much memory what was seen takes, in bytes.</summary>
+    public static long Size
+    {
+        get
+        {
+            lock (s_seen)
+            {
+                return s_seen.Sum(static piece => (long)piece.Capacity * sizeof(char));
+            }
+        }
+    }
+
     /// <summary>Makes a text known as a secret, and returns it.</summary>
     public static string Secret(string text)
     {
