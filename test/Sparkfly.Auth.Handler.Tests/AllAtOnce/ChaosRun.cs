@@ -97,7 +97,7 @@ internal sealed class ChaosRun : IAsyncDisposable
     public static async Task<ChaosRun> StartAsync(int seed, int requests)
     {
         var tally = new ChaosTally();
-        var service = new ChaosService(tally, seed, requests);
+        var service = new ChaosService(tally, seed);
         return new ChaosRun(seed, requests, tally, service, await ChaosWires.StartAsync(service));
     }
 
@@ -110,11 +110,8 @@ internal sealed class ChaosRun : IAsyncDisposable
         await Task.WhenAll(workers).WaitAsync(TimeSpan.FromMinutes(10) + TimeSpan.FromMilliseconds(10L * _requests));
         await ended.CancelAsync();
         await Task.WhenAll(besides);
-        GrownMemory = Memory() - _memoryAfterTenth;
+        GrownMemory = GC.GetTotalMemory(forceFullCollection: true) - _memoryAfterTenth;
     }
-
-    // Without what the sweep for secrets keeps.
-    private static long Memory() => GC.GetTotalMemory(forceFullCollection: true) - SecretSweep.Size;
 
     /// <summary>What is wrong with the number of token requests.</summary>
     public IEnumerable<string> OverBound()
@@ -190,7 +187,7 @@ internal sealed class ChaosRun : IAsyncDisposable
             await _caller.CallAsync(instance, client, account, DrawKind(random), $"{worker}-{number.ToString(CultureInfo.InvariantCulture)}", random);
             if (Interlocked.Increment(ref _ended) == _requests / 10)
             {
-                _memoryAfterTenth = Memory();
+                _memoryAfterTenth = GC.GetTotalMemory(forceFullCollection: true);
             }
 
             // A call that never waits must not keep the processor from those that do.

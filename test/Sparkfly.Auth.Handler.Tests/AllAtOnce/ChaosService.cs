@@ -32,7 +32,7 @@ internal sealed record ChaosAnswer(HttpStatusCode Status)
 /// account's, its instance's, not expired, not replaced, and at no other origin; an accepted <c>POST</c> does not come twice; the trace headers and the
 /// body are its own.
 /// </summary>
-internal sealed class ChaosService(ChaosTally tally, int seed, int requests)
+internal sealed class ChaosService(ChaosTally tally, int seed)
 {
     public const string Home = "sparkfly.test";
     public const string OtherHome = "other.test";
@@ -54,9 +54,7 @@ internal sealed class ChaosService(ChaosTally tally, int seed, int requests)
     ]);
 
     private readonly ChaosDeck<int> _yields = new(new Random(seed), Enumerable.Range(0, 30).Select(static n => (n, 1)));
-
-    // Of its whole size from the start, so that the run sees no memory grow for it: most requests are one message, few are many.
-    private readonly HashSet<ulong> _spans = new(2 * requests);
+    private readonly HashSet<ulong> _spans = [];
     private readonly ConcurrentDictionary<(string Instance, string Identity), ChaosLedger> _ledgers = new();
 
     public ChaosTraffic Traffic { get; } = new();

@@ -42,22 +42,22 @@ public class UnobservedExceptionTests
     {
         await NothingIsUnobserved(async () =>
         {
-            var source = new LateSource();
+            var options = new Late<SparkflyAuthOptions?>();
             using var primary = new FakePrimary(static _ => new HttpResponseMessage(HttpStatusCode.OK));
             await using var app = new TestApp(services =>
             {
+                services.AddSingleton(options);
                 services.AddSparkflyAccountSource<LateSource>();
-                services.AddScoped<ISparkflyAccountSource>(_ => source);
                 services.AddHttpClient("api").AddSparkflyAuthHandler().ConfigurePrimaryHttpMessageHandler(() => primary);
             });
             using HttpClient client = app.Client();
             using var request = new HttpRequestMessage(HttpMethod.Get, "https://api.sparkfly.com/v1.0/offers");
             request.SetSparkflyAccount("tenant");
             Task call = Ignore(client.SendAsync(request));
-            await source.Asked.WaitAsync(TestApp.Patience);
+            await options.Asked.WaitAsync(TestApp.Patience);
             app.Time.Advance(TimeSpan.FromSeconds(30));
             await call.WaitAsync(TestApp.Patience);
-            source.Fail(new InvalidOperationException(Marker));
+            options.Fail(new InvalidOperationException(Marker));
         });
     }
 
@@ -66,21 +66,21 @@ public class UnobservedExceptionTests
     {
         await NothingIsUnobserved(async () =>
         {
-            var tokens = new LateTokens();
+            var renewed = new Late<SparkflyToken>();
             using var primary = new FakePrimary(static _ => new HttpResponseMessage(HttpStatusCode.Unauthorized) { Content = new StreamContent(new EndlessStream()) });
             await using var app = new TestApp(services =>
             {
                 services.AddSparkflyAuth(static o => (o.Identity, o.Key) = (SecretSweep.NewSecret("identity"), SecretSweep.NewSecret("key")));
-                services.AddSingleton<ISparkflyTokenProvider>(tokens);
+                services.AddSingleton<ISparkflyTokenProvider>(new LateTokens(renewed));
                 services.AddHttpClient("api").AddSparkflyAuthHandler().ConfigurePrimaryHttpMessageHandler(() => primary);
             });
             using HttpClient client = app.Client();
             using var cancel = new CancellationTokenSource();
             Task call = Ignore(client.GetAsync("offers", cancel.Token));
-            await tokens.Renewing.WaitAsync(TestApp.Patience);
+            await renewed.Asked.WaitAsync(TestApp.Patience);
             await cancel.CancelAsync();
             await call.WaitAsync(TestApp.Patience);
-            tokens.Fail(new InvalidOperationException(Marker));
+            renewed.Fail(new InvalidOperationException(Marker));
         });
     }
 
@@ -156,47 +156,38 @@ public class UnobservedExceptionTests
         Assert.That(unobserved.Where(static u => u.Contains(Marker, StringComparison.Ordinal)), Is.Empty);
     }
 
-    private sealed class LateTokens : ISparkflyTokenProvider
-    {
-        private readonly TaskCompletionSource _renewing = new(TaskCreationOptions.RunContinuationsAsynchronously);
-        private TaskCompletionSource<SparkflyToken>? _renewed = new();
-
-        public Task Renewing => _renewing.Task;
-
-        public ValueTask<SparkflyToken> GetTokenAsync(CancellationToken cancellationToken = default) =>
-            new(new SparkflyToken(SecretSweep.NewSecret("token"), DateTimeOffset.MinValue, DateTimeOffset.MaxValue));
-
-        public ValueTask<SparkflyToken> RenewTokenAsync(SparkflyToken rejected, CancellationToken cancellationToken = default)
-        {
-            _renewing.TrySetResult();
-            return new(_renewed!.Task);
-        }
-
-        public void Fail(Exception exception)
-        {
-            _renewed!.SetException(exception);
-            _renewed = null;
-        }
-    }
-
-    private sealed class LateSource : ISparkflyAccountSource
+    /// <summary>What is asked for and fails later. The task that failed is not kept, so that it can be collected.</summary>
+    private sealed class Late<T>
     {
         private readonly TaskCompletionSource _asked = new(TaskCreationOptions.RunContinuationsAsynchronously);
-        private TaskCompletionSource<SparkflyAuthOptions?>? _found = new();
+        private TaskCompletionSource<T>? _result = new();
 
         public Task Asked => _asked.Task;
 
-        public ValueTask<SparkflyAuthOptions?> FindAsync(string name, CancellationToken cancellationToken)
+        public ValueTask<T> AskAsync()
         {
             _asked.TrySetResult();
-            return new(_found!.Task);
+            return new(_result!.Task);
         }
 
         public void Fail(Exception exception)
         {
-            _found!.SetException(exception);
-            _found = null;
+            _result!.SetException(exception);
+            _result = null;
         }
+    }
+
+    private sealed class LateTokens(Late<SparkflyToken> renewed) : ISparkflyTokenProvider
+    {
+        public ValueTask<SparkflyToken> GetTokenAsync(CancellationToken cancellationToken = default) =>
+            new(new SparkflyToken(SecretSweep.NewSecret("token"), DateTimeOffset.MinValue, DateTimeOffset.MaxValue));
+
+        public ValueTask<SparkflyToken> RenewTokenAsync(SparkflyToken rejected, CancellationToken cancellationToken = default) => renewed.AskAsync();
+    }
+
+    private sealed class LateSource(Late<SparkflyAuthOptions?> options) : ISparkflyAccountSource
+    {
+        public ValueTask<SparkflyAuthOptions?> FindAsync(string name, CancellationToken cancellationToken) => options.AskAsync();
     }
 
     private sealed class EndlessStream : MemoryStream

@@ -109,8 +109,7 @@ public class FleetUnauthorizedTests
     [Test]
     public async Task An_endpoint_that_rejects_every_token_costs_the_fleet_one_forced_renewal_an_interval()
     {
-        _sparkfly.OnApiRequest = (request, _) => Task.FromResult(
-            request.RequestUri!.AbsolutePath.EndsWith("/forbidden", StringComparison.Ordinal) ? InMemorySparkfly.Status(HttpStatusCode.Unauthorized) : null);
+        RejectForbidden();
         await using var fleet = new Fleet(_sparkfly, _cache);
         Instance[] instances = fleet.Add(10);
         foreach (Instance instance in instances)
@@ -139,8 +138,7 @@ public class FleetUnauthorizedTests
     [Test]
     public async Task An_instance_that_kept_the_fleets_token_uses_it_and_forces_a_renewal_when_the_fleets_interval_is_over()
     {
-        _sparkfly.OnApiRequest = (request, _) => Task.FromResult(
-            request.RequestUri!.AbsolutePath.EndsWith("/forbidden", StringComparison.Ordinal) ? InMemorySparkfly.Status(HttpStatusCode.Unauthorized) : null);
+        RejectForbidden();
         await using var fleet = new Fleet(_sparkfly, _cache);
         (Instance first, Instance second) = (fleet.Add(), fleet.Add());
         await first.GetTokenAsync();
@@ -237,6 +235,10 @@ public class FleetUnauthorizedTests
         fleet.Advance(TimeSpan.FromMinutes(1));
         return second;
     }
+
+    /// <summary>One endpoint rejects every token, and the others do not.</summary>
+    private void RejectForbidden() => _sparkfly.OnApiRequest = static (request, _) => Task.FromResult(
+        request.RequestUri!.AbsolutePath.EndsWith("/forbidden", StringComparison.Ordinal) ? InMemorySparkfly.Status(HttpStatusCode.Unauthorized) : null);
 
     private void NoteSends(HttpStatusCode? status = null) => _sparkfly.OnApiRequest = async (request, cancellationToken) =>
     {

@@ -8,9 +8,6 @@ namespace Sparkfly.Auth.Handler.Tests;
 /// <summary>Instances of one application, each with a clock and a memory of its own: what they share is Sparkfly and a distributed cache.</summary>
 internal sealed class Fleet(InMemorySparkfly sparkfly, IDistributedCache cache) : IAsyncDisposable
 {
-    // What is looked for comes within this time, where the machine is not busy.
-    private static readonly TimeSpan s_soon = TimeSpan.FromMilliseconds(5);
-
     private readonly List<Instance> _instances = [];
 
     public IReadOnlyList<Instance> Instances => _instances;
@@ -69,20 +66,6 @@ internal sealed class Fleet(InMemorySparkfly sparkfly, IDistributedCache cache) 
         while (!condition())
         {
             Assert.That(Stopwatch.GetElapsedTime(start), Is.LessThan(TestApp.Patience), what);
-            await PauseAsync(start);
-        }
-    }
-
-    /// <summary>Lets others run before a loop looks again: only for a moment at first, and later without taking a processor from them.</summary>
-    /// <param name="start">The timestamp of the loop's start.</param>
-    public static async Task PauseAsync(long start)
-    {
-        if (Stopwatch.GetElapsedTime(start) < s_soon)
-        {
-            await Task.Yield();
-        }
-        else
-        {
             await Task.Delay(1);
         }
     }
@@ -106,7 +89,7 @@ internal sealed record Instance(TestApp App, FleetClock Clock)
         while (now.IsSameAs(old))
         {
             Assert.That(Stopwatch.GetElapsedTime(start), Is.LessThan(TestApp.Patience), "the renewal in the background");
-            await Fleet.PauseAsync(start);
+            await Task.Delay(1);
             now = await GetTokenAsync();
         }
 

@@ -51,18 +51,6 @@ public sealed class SecretSweep
 
     private readonly MeterListener _metrics = MetricListener(NoteUnlessDeaf);
 
-    /// <summary>How much memory what was seen takes, in bytes.</summary>
-    public static long Size
-    {
-        get
-        {
-            lock (s_seen)
-            {
-                return s_seen.Sum(static piece => (long)piece.Capacity * sizeof(char));
-            }
-        }
-    }
-
     /// <summary>Makes a text known as a secret, and returns it.</summary>
     public static string Secret(string text)
     {
@@ -175,8 +163,8 @@ public sealed class SecretSweep
         }
     }
 
-    // Once for each exception: its stack trace, which takes long to show, grows with each method that it leaves, but holds no values.
-    private static string Text(Exception exception) => s_texts.GetValue(exception, static e => e.ToString());
+    // An exception once only: its stack trace, which takes long to show, grows with each method that it leaves, but holds no values.
+    private static string Text(object? value) => value is Exception exception ? s_texts.GetValue(exception, static e => e.ToString()) : $"{value}";
 
     private sealed class Deafness : IDisposable
     {
@@ -200,7 +188,7 @@ public sealed class SecretSweep
         }
 
         private static string Show(object? state) => state is IEnumerable<KeyValuePair<string, object?>> values
-            ? $"{state} {string.Join(' ', values.Select(static v => $"{v.Key}={(v.Value is Exception exception ? Text(exception) : v.Value)}"))}"
+            ? $"{state} {string.Join(' ', values.Select(static v => $"{v.Key}={Text(v.Value)}"))}"
             : $"{state}";
 
         private sealed class Logger(string category, Provider provider) : ILogger
@@ -213,7 +201,7 @@ public sealed class SecretSweep
             public void Log<TState>(
                 LogLevel logLevel, EventId eventId, TState state, Exception? exception, Func<TState, Exception?, string> formatter)
             {
-                var text = new StringBuilder($"[{logLevel}] {category}[{eventId.Id}] {formatter(state, exception)} {Show(state)} {(exception is null ? "" : Text(exception))}");
+                var text = new StringBuilder($"[{logLevel}] {category}[{eventId.Id}] {formatter(state, exception)} {Show(state)} {Text(exception)}");
                 provider._scopes.ForEachScope(static (scope, text) => text.Append(" => ").Append(Show(scope)), text);
                 provider._note(text.ToString());
             }

@@ -276,8 +276,13 @@ public class ReloadTests
         await using StandInServer server = await Sparkfly.StartAsync();
         IConfigurationRoot configuration = Configured.For(server);
         bool fails = false;
-        await using TestApp app = App(configuration, services => services.Configure<SparkflyAuthOptions>(options =>
-            options.Scope = fails ? throw new NotSupportedException(message) : options.Scope));
+        await using TestApp app = App(configuration, services => services.Configure<SparkflyAuthOptions>(_ =>
+        {
+            if (fails)
+            {
+                throw new NotSupportedException(message);
+            }
+        }));
         SparkflyToken before = await app.Tokens.GetTokenAsync();
 
         fails = true;
