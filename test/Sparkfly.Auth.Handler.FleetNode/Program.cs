@@ -7,67 +7,111 @@ using Microsoft.Extensions.Logging;
 using Microsoft.Extensions.Logging.Abstractions;
 using Sparkfly.Auth.Handler;
 
-// One instance of an application in a fleet. Settings come from the environment: those of the account, and Redis, the shared cache's address,
-// without which it shares nothing. Orders come by standard input, a line each, and are answered by a line each:
-//   call N    makes N calls, one after another: "answered N failed M slowest MS warned W", in milliseconds, with the warnings since the start
-//   pass S    sets its clock S seconds ahead: "passed"
+// Instances of an application in a fleet, one after another. Orders come by standard input, a line each, and are answered by a line each:
+//   start NAME=VALUE ...  ends the instance before, and starts one with these settings, after tabs: those of the account, and Redis, the address of
+//                         the shared cache, without which it shares nothing: "ready"
+//   call N                makes N calls, one after another: "answered N failed M slowest MS warned W", in milliseconds, with the warnings since the start
+//   pass S                sets its clock S seconds ahead: "passed"
 // The end of the input ends it.
-HostApplicationBuilder builder = Host.CreateEmptyApplicationBuilder(new HostApplicationBuilderSettings { DisableDefaults = true });
-builder.Configuration.AddEnvironmentVariables();
-var time = new AheadTime();
-builder.Services.AddSingleton<TimeProvider>(time);
-using var warnings = new CacheWarnings();
-builder.Logging.AddConsole(console => console.LogToStandardErrorThreshold = LogLevel.Trace).AddProvider(warnings).SetMinimumLevel(LogLevel.Warning);
-SparkflyAuthBuilder account = builder.Services.AddSparkflyAuth();
-if (builder.Configuration["Redis"] is { Length: > 0 } redis)
+Instance? instance = null;
+while (await Console.In.ReadLineAsync() is { } line)
 {
-    builder.Services.AddStackExchangeRedisCache(cache => cache.Configuration = redis);
-    account.UseDistributedCache();
+    string[] order = line.Split('\t');
+    switch (order[0])
+    {
+        case "start":
+            await EndAsync();
+            instance = await Instance.StartAsync(order[1..].Select(static s => s.Split('=', 2)).ToDictionary(static s => s[0], string? (s) => s[1]));
+            Console.WriteLine("ready");
+            break;
+        case "call":
+            Console.WriteLine(await instance!.CallAsync(int.Parse(order[1], CultureInfo.InvariantCulture)));
+            break;
+        case "pass":
+            instance!.Time.Pass(TimeSpan.FromSeconds(int.Parse(order[1], CultureInfo.InvariantCulture)));
+            Console.WriteLine("passed");
+            break;
+    }
 }
 
-builder.Services.AddHttpClient("api").AddSparkflyAuthHandler();
+await EndAsync();
 
-using IHost host = builder.Build();
-await host.StartAsync();
-HttpClient http = host.Services.GetRequiredService<IHttpClientFactory>().CreateClient("api");
-Console.WriteLine("ready");
-
-while (await Console.In.ReadLineAsync() is { } order)
+async Task EndAsync()
 {
-    if (order.StartsWith("pass ", StringComparison.Ordinal))
+    if (instance is not null)
     {
-        time.Pass(TimeSpan.FromSeconds(int.Parse(order.AsSpan("pass ".Length), CultureInfo.InvariantCulture)));
-        Console.WriteLine("passed");
-        continue;
+        await instance.DisposeAsync();
     }
-
-    int answered = 0;
-    int failed = 0;
-    TimeSpan slowest = TimeSpan.Zero;
-    for (int left = int.Parse(order.AsSpan("call ".Length), CultureInfo.InvariantCulture); left > 0; left--)
-    {
-        long start = Stopwatch.GetTimestamp();
-        try
-        {
-            using HttpResponseMessage response = await http.GetAsync("offers");
-            response.EnsureSuccessStatusCode();
-            answered++;
-        }
-        catch (HttpRequestException exception)
-        {
-            await Console.Error.WriteLineAsync(exception.Message);
-            failed++;
-        }
-
-        TimeSpan took = Stopwatch.GetElapsedTime(start);
-        slowest = took > slowest ? took : slowest;
-    }
-
-    Console.WriteLine(string.Create(
-        CultureInfo.InvariantCulture, $"answered {answered} failed {failed} slowest {slowest.TotalMilliseconds:F0} warned {warnings.Count}"));
 }
 
-await host.StopAsync();
+/// <summary>One instance.</summary>
+internal sealed class Instance : IAsyncDisposable
+{
+    private readonly CacheWarnings _warnings = new();
+    private readonly IHost _host;
+    private readonly HttpClient _http;
+
+    private Instance(Dictionary<string, string?> settings)
+    {
+        HostApplicationBuilder builder = Host.CreateEmptyApplicationBuilder(new HostApplicationBuilderSettings { DisableDefaults = true });
+        builder.Configuration.AddInMemoryCollection(settings);
+        builder.Services.AddSingleton<TimeProvider>(Time);
+        builder.Logging.AddConsole(console => console.LogToStandardErrorThreshold = LogLevel.Trace).AddProvider(_warnings).SetMinimumLevel(LogLevel.Warning);
+        SparkflyAuthBuilder account = builder.Services.AddSparkflyAuth();
+        if (builder.Configuration["Redis"] is { Length: > 0 } redis)
+        {
+            builder.Services.AddStackExchangeRedisCache(cache => cache.Configuration = redis);
+            account.UseDistributedCache();
+        }
+
+        builder.Services.AddHttpClient("api").AddSparkflyAuthHandler();
+        _host = builder.Build();
+        _http = _host.Services.GetRequiredService<IHttpClientFactory>().CreateClient("api");
+    }
+
+    public AheadTime Time { get; } = new();
+
+    public static async Task<Instance> StartAsync(Dictionary<string, string?> settings)
+    {
+        var instance = new Instance(settings);
+        await instance._host.StartAsync();
+        return instance;
+    }
+
+    public async Task<string> CallAsync(int calls)
+    {
+        int answered = 0;
+        int failed = 0;
+        TimeSpan slowest = TimeSpan.Zero;
+        for (; calls > 0; calls--)
+        {
+            long start = Stopwatch.GetTimestamp();
+            try
+            {
+                using HttpResponseMessage response = await _http.GetAsync("offers");
+                response.EnsureSuccessStatusCode();
+                answered++;
+            }
+            catch (HttpRequestException exception)
+            {
+                await Console.Error.WriteLineAsync(exception.Message);
+                failed++;
+            }
+
+            TimeSpan took = Stopwatch.GetElapsedTime(start);
+            slowest = took > slowest ? took : slowest;
+        }
+
+        return string.Create(
+            CultureInfo.InvariantCulture, $"answered {answered} failed {failed} slowest {slowest.TotalMilliseconds:F0} warned {_warnings.Count}");
+    }
+
+    public async ValueTask DisposeAsync()
+    {
+        await _host.StopAsync();
+        _host.Dispose();
+    }
+}
 
 /// <summary>The system's clock, set ahead. Its timers are those of the system.</summary>
 internal sealed class AheadTime : TimeProvider

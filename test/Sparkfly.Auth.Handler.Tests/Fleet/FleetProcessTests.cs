@@ -1,3 +1,4 @@
+using NUnit.Framework.Interfaces;
 using SparkflyStandIn;
 
 namespace Sparkfly.Auth.Handler.Tests;
@@ -14,7 +15,25 @@ public class FleetProcessTests
     private const int Size = 20;
     private const int Calls = 3;
 
+    // For all tests: each has instances of its own, but twenty processes take long to start.
+    private static ProcessFleet? s_fleet;
+
     private int _rejected;
+
+    [OneTimeTearDown]
+    public static async Task EndProcessesAsync()
+    {
+        if (s_fleet is { } fleet)
+        {
+            s_fleet = null;
+            await fleet.DisposeAsync();
+        }
+    }
+
+    /// <summary>What a failed test has left under way is no other's.</summary>
+    [TearDown]
+    public static Task EndProcessesOfAFailedTestAsync() =>
+        TestContext.CurrentContext.Result.Outcome.Status == TestStatus.Failed ? EndProcessesAsync() : Task.CompletedTask;
 
     /// <summary>Rule 7.1.</summary>
     [TestCaseSource(typeof(CacheServers), nameof(CacheServers.Names))]
@@ -22,7 +41,7 @@ public class FleetProcessTests
     {
         await using StandInServer server = await StartServerAsync();
         await using CacheServer cache = await CacheServers.StartAsync(redis);
-        await using ProcessFleet fleet = await ProcessFleet.StartAsync(Size, server, cache.Address);
+        ProcessFleet fleet = await StartFleetAsync(server, cache.Address);
 
         int coldStart = await CountAsync("cold start", server, fleet);
         Assert.That(_rejected, Is.Zero, "tokens that the server did not take at the cold start");
@@ -40,7 +59,7 @@ public class FleetProcessTests
     {
         await using StandInServer server = await StartServerAsync();
         await using CacheServer cache = await CacheServers.StartAsync(redis);
-        await using ProcessFleet fleet = await ProcessFleet.StartAsync(Size, server, cache.Address, ("UnauthorizedRefreshInterval", "00:00:00"));
+        ProcessFleet fleet = await StartFleetAsync(server, cache.Address, ("UnauthorizedRefreshInterval", "00:00:00"));
         await CountAsync("cold start", server, fleet);
 
         server.RevokeTokens();
@@ -65,8 +84,7 @@ public class FleetProcessTests
     {
         await using StandInServer server = await StartServerAsync();
         await using CacheServer cache = await CacheServers.StartAsync(redis);
-        await using ProcessFleet fleet = await ProcessFleet.StartAsync(
-            Size,
+        ProcessFleet fleet = await StartFleetAsync(
             server,
             cache.Address,
             ("UnauthorizedRefreshInterval", "00:00:00"),
@@ -115,7 +133,7 @@ public class FleetProcessTests
     public async Task Without_a_shared_cache_each_instance_asks_for_itself()
     {
         await using StandInServer server = await StartServerAsync();
-        await using ProcessFleet fleet = await ProcessFleet.StartAsync(Size, server, redis: "");
+        ProcessFleet fleet = await StartFleetAsync(server, redis: "");
 
         Assert.That(await CountAsync("cold start, nothing shared", server, fleet), Is.EqualTo(Size));
         server.RevokeTokens();
@@ -136,6 +154,13 @@ public class FleetProcessTests
             return Task.FromResult(false);
         };
         return server;
+    }
+
+    private static async Task<ProcessFleet> StartFleetAsync(StandInServer server, string redis, params (string Name, string Value)[] settings)
+    {
+        s_fleet ??= ProcessFleet.Start(Size);
+        await s_fleet.StartInstancesAsync(server, redis, settings);
+        return s_fleet;
     }
 
     /// <summary>How many token requests the calls of the whole fleet cost. None of the calls may fail.</summary>
