@@ -29,6 +29,9 @@ internal enum ChaosClient
 /// <summary>One container: an instance of the application, from its start to its disposal.</summary>
 internal sealed class ChaosInstance : IAsyncDisposable
 {
+    // The factory keeps a pipeline for its lifetime, also when its container has ended. So a long run keeps no more than a short one.
+    private static readonly TimeSpan s_pipelineLifetime = TimeSpan.FromSeconds(5);
+
     private readonly ChaosTally _tally;
     private readonly ChaosTraffic _traffic;
     private readonly ServiceProvider _services;
@@ -106,7 +109,7 @@ internal sealed class ChaosInstance : IAsyncDisposable
 
     private void AddClient(IServiceCollection services, ChaosClient kind, ChaosWires wires)
     {
-        IHttpClientBuilder client = services.AddHttpClient($"{kind}").RemoveAllLoggers()
+        IHttpClientBuilder client = services.AddHttpClient($"{kind}").RemoveAllLoggers().SetHandlerLifetime(s_pipelineLifetime)
             .AddSparkflyAuthHandler(kind == ChaosClient.OtherAccount ? "other" : "");
         switch (kind)
         {
@@ -129,7 +132,8 @@ internal sealed class ChaosInstance : IAsyncDisposable
                 client.ConfigurePrimaryHttpMessageHandler(wires.Http2);
                 break;
             case ChaosClient.Bounded or ChaosClient.BoundedToo:
-                client.ConfigurePrimaryHttpMessageHandler(() => _bounded);
+                // The end of a pipeline would be the end of the primary handler that is shared.
+                client.ConfigurePrimaryHttpMessageHandler(() => _bounded).SetHandlerLifetime(Timeout.InfiniteTimeSpan);
                 break;
             default:
                 client.ConfigurePrimaryHttpMessageHandler(wires.Http1);
