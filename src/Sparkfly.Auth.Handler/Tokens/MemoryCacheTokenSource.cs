@@ -58,8 +58,7 @@ internal sealed class MemoryCacheTokenSource(string account, IMemoryCache cache,
             using ICacheEntry entry = cache.CreateEntry(settings.AccountDigest);
             entry.Value = token;
             entry.Size = 1;
-            TimeSpan left = token.ExpiresAt - time.GetUtcNow();
-            entry.AbsoluteExpirationRelativeToNow = left > TimeSpan.Zero ? left : TimeSpan.FromTicks(1);
+            entry.AbsoluteExpirationRelativeToNow = TimeSpan.FromTicks(Math.Max(1, (token.ExpiresAt - time.GetUtcNow()).Ticks));
         }
         catch (Exception exception)
         {

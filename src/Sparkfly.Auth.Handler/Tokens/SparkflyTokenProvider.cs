@@ -93,17 +93,6 @@ internal sealed class SparkflyTokenProvider(
                 continue;
             }
 
-            if (outcome.IsUnchanged)
-            {
-                // The caller whose token stays has its answer: to decide again could lead here again, without end. For others there is a token now.
-                if (rejected is not null && outcome.Token is { } kept && rejected.IsSameAs(kept))
-                {
-                    return rejected;
-                }
-
-                continue;
-            }
-
             if (outcome.Token is { } obtained && time.GetUtcNow() >= Settings.EndOfUse(obtained))
             {
                 // This caller was not running until the token had expired, or a reload has shortened its life meanwhile.
@@ -190,7 +179,7 @@ internal sealed class SparkflyTokenProvider(
             using (activity)
             {
                 activity?.SetTag(Telemetry.OutcomeTag, response.Outcome);
-                Report(outcome, response.Cache, activity);
+                Report(response, outcome, activity);
             }
         }
         catch (Exception)
@@ -202,22 +191,22 @@ internal sealed class SparkflyTokenProvider(
         return outcome;
     }
 
-    private void Report(TokenOutcome outcome, string? cache, Activity? activity)
+    private void Report(TokenResponse response, TokenOutcome outcome, Activity? activity)
     {
-        if (outcome.IsUnchanged)
+        if (response.IsUnchanged)
         {
             return;
         }
 
         if (outcome.Token is { } token)
         {
-            if (cache is null)
+            if (response.Cache is { } cache)
             {
-                Log.TokenObtained(logger, AccountName.Shown(account), token.ExpiresAt);
+                Log.TokenTakenFromCache(logger, AccountName.Shown(account), cache, token.ExpiresAt);
             }
             else
             {
-                Log.TokenTakenFromCache(logger, AccountName.Shown(account), cache, token.ExpiresAt);
+                Log.TokenObtained(logger, AccountName.Shown(account), token.ExpiresAt);
             }
         }
         else if (outcome.Failure is { } failure)

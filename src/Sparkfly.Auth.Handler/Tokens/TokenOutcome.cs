@@ -16,11 +16,6 @@ internal sealed class TokenOutcome(SparkflyToken? token, Backoff? failure)
     public Backoff? Failure => failure;
 
     public static TokenOutcome Disposed { get; } = new(null, null);
-
-    /// <summary>The rejected token stays: it is what the caller that it was rejected for gets.</summary>
-    public static TokenOutcome Unchanged(SparkflyToken? rejected) => new(rejected, null) { IsUnchanged = true };
-
-    public bool IsUnchanged { get; private init; }
 }
 
 /// <summary>The time after a failed token request without a further one, and the reason that callers are told meanwhile.</summary>

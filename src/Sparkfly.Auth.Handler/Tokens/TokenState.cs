@@ -93,7 +93,7 @@ internal sealed class TokenState(TimeProvider time, Random random)
                 Restore_NeedsLock(TokenStanding.Good);
                 _token ??= NewToken(response.Token!);
                 _forcedAt = time.GetTimestamp() - (long)(sinceForced.TotalSeconds * time.TimestampFrequency);
-                return TokenOutcome.Unchanged(request.Replaced);
+                return new TokenOutcome(_token.Token, null);
             }
 
             if (response.Token is { } token)
@@ -105,8 +105,13 @@ internal sealed class TokenState(TimeProvider time, Random random)
             }
 
             Restore_NeedsLock(TokenStanding.Doubtful);
-            _backoff = response.Failure is { } failure ? NextBackoff_NeedsLock(failure, request.Settings) : _backoff;
-            return response.Failure is null ? TokenOutcome.Disposed : new TokenOutcome(null, _backoff);
+            if (response.Failure is not { } failure)
+            {
+                return TokenOutcome.Disposed;
+            }
+
+            _backoff = NextBackoff_NeedsLock(failure, request.Settings);
+            return new TokenOutcome(null, _backoff);
         }
     }
 

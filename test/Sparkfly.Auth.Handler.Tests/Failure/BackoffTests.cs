@@ -254,6 +254,30 @@ public class BackoffTests
     }
 
     [Test]
+    public async Task Forced_renewals_that_fail_wait_longer_each_time_until_MaxFailureBackoff_has_passed_without_one()
+    {
+        var sparkfly = new InMemorySparkfly();
+        await using TestApp app = sparkfly.App(static options => options.MaxFailureBackoff = TimeSpan.FromMinutes(1));
+        SparkflyToken token = await app.Tokens.GetTokenAsync();
+        sparkfly.Fail();
+
+        Assert.That(await FailsForAsync(), Is.EqualTo(TimeSpan.FromSeconds(1)), "the first");
+        app.Time.Advance(TimeSpan.FromSeconds(1));
+        Assert.That(await FailsForAsync(), Is.EqualTo(TimeSpan.FromSeconds(2)), "at once after the first backoff");
+        app.Time.Advance(TimeSpan.FromSeconds(2) + TimeSpan.FromMinutes(1) - s_tick);
+        Assert.That(await FailsForAsync(), Is.EqualTo(TimeSpan.FromSeconds(4)), "one tick before it is forgotten");
+        app.Time.Advance(TimeSpan.FromSeconds(4) + TimeSpan.FromMinutes(1));
+        Assert.That(await FailsForAsync(), Is.EqualTo(TimeSpan.FromSeconds(1)), "once it is forgotten");
+
+        async Task<TimeSpan> FailsForAsync()
+        {
+            SparkflyAuthenticationException exception =
+                await Thrown.By<SparkflyAuthenticationException>(() => app.Tokens.RenewTokenAsync(token).AsTask());
+            return exception.RetryAt!.Value - app.Time.GetUtcNow();
+        }
+    }
+
+    [Test]
     public async Task RetryAt_is_the_end_of_the_backoff_on_the_applications_clock()
     {
         var sparkfly = new InMemorySparkfly();

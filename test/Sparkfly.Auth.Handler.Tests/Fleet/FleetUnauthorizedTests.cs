@@ -157,6 +157,37 @@ public class FleetUnauthorizedTests
     }
 
     [Test]
+    public async Task A_request_that_waits_while_the_fleet_is_asked_goes_on_with_the_token_that_stays()
+    {
+        RejectForbidden();
+        await using var fleet = new Fleet(_sparkfly, _cache);
+        (Instance first, Instance second) = (fleet.Add(), fleet.Add());
+        await first.GetTokenAsync();
+        fleet.Advance(TimeSpan.FromHours(1));
+        await first.CallAsync("forbidden");
+        SparkflyToken token = await second.GetTokenAsync();
+        var asked = new Counter();
+        var gate = new Gate();
+        _cache.Before = (_, _, _, _) =>
+        {
+            asked.Increment();
+            return gate.Opened;
+        };
+
+        Task<HttpStatusCode> rejected = second.CallAsync("forbidden");
+        await asked.Reaches(1);
+        Task<HttpStatusCode> waiting = second.CallAsync();
+        Task<SparkflyToken> getting = second.GetTokenAsync();
+        Assert.That(getting.IsCompleted, Is.False, "a rejected token is set aside");
+        gate.Open();
+
+        Assert.That(await rejected, Is.EqualTo(HttpStatusCode.Unauthorized));
+        Assert.That(await waiting, Is.EqualTo(HttpStatusCode.OK));
+        Assert.That(await getting, Is.SameAs(token));
+        Assert.That(_sparkfly.TokenRequests.Value, Is.EqualTo(2), "token requests: a cold start, a forced renewal");
+    }
+
+    [Test]
     public async Task A_renewal_ahead_of_expiry_does_not_end_the_fleets_interval()
     {
         await using var fleet = new Fleet(_sparkfly, _cache);

@@ -219,17 +219,10 @@ internal sealed class FleetWorld
                 TimeSpan took = TimeSpan.FromTicks(_world.Now - start);
                 LongestObtain = took > LongestObtain ? took : LongestObtain;
                 TokenOutcome outcome = _state.Complete(request, response);
-                if (outcome.IsUnchanged)
+                if (Clock.GetUtcNow() < outcome.Token!.ExpiresAt)
                 {
-                    if (rejected is not null && outcome.Token is { } kept && rejected.IsSameAs(kept))
-                    {
-                        return rejected;
-                    }
-
-                    continue;
+                    return outcome.Token;
                 }
-
-                return outcome.Token!;
             }
         }
     }

@@ -1,4 +1,6 @@
+using System.Collections.Concurrent;
 using Microsoft.Extensions.Options;
+using Microsoft.Extensions.Time.Testing;
 
 namespace Sparkfly.Auth.Handler.Tests;
 
@@ -93,5 +95,60 @@ public class ReloadRaceTests
 
         Assert.That(tokens.Select(static t => t.Value), Is.All.EqualTo(tokensByKey[newKey]));
         Assert.That(sparkfly.TokenRequests.Value, Is.EqualTo(2));
+    }
+
+    /// <summary>Another request sees a new key, and the old one comes back, while the first is about to request a token.</summary>
+    [Test]
+    public async Task A_key_that_changes_and_comes_back_at_any_moment_costs_one_token_request_of_its_own([Range(1, 5)] int moment)
+    {
+        var sparkfly = new InMemorySparkfly();
+        var clock = new InterruptedClock();
+        await using TestApp app = sparkfly.App(register: services => services.AddSingleton<TimeProvider>(clock));
+        string key = sparkfly.Settings["Key"]!;
+        SparkflyToken expired = await app.Tokens.GetTokenAsync();
+        clock.SetUtcNow(expired.ExpiresAt);
+        var requests = new ConcurrentQueue<string>();
+        Gate gate = sparkfly.HoldTokenRequests();
+        var held = sparkfly.OnTokenRequest!;
+        sparkfly.OnTokenRequest = (request, cancellationToken) =>
+        {
+            requests.Enqueue(request.Headers.NonValidated["X-Auth-Key"].ToString());
+            return held(request, cancellationToken);
+        };
+        Task<SparkflyToken>? ofNewKey = null;
+        clock.Interrupt(moment, () =>
+        {
+            sparkfly.Reload("Key", SecretSweep.NewSecret("key"));
+            ofNewKey = app.Tokens.GetTokenAsync().AsTask();
+            sparkfly.Reload("Key", key);
+        });
+
+        Task<SparkflyToken> first = app.Tokens.GetTokenAsync().AsTask();
+        Task<SparkflyToken> second = app.Tokens.GetTokenAsync().AsTask();
+        gate.Open();
+        await Task.WhenAll(first, second, ofNewKey ?? first).WaitAsync(TestApp.Patience);
+
+        Assert.That(requests.Count(r => r == key), Is.EqualTo(1), "token requests with the old key");
+        Assert.That(requests, Has.Count.LessThanOrEqualTo(2), "token requests");
+    }
+
+    /// <summary>Does something when it is read for the n-th time: whoever reads it is interrupted there.</summary>
+    private sealed class InterruptedClock() : FakeTimeProvider(new DateTimeOffset(2026, 1, 1, 0, 0, 0, TimeSpan.Zero))
+    {
+        private Action? _interrupt;
+        private int _left;
+
+        public void Interrupt(int reading, Action interrupt) => (_interrupt, _left) = (interrupt, reading);
+
+        public override DateTimeOffset GetUtcNow()
+        {
+            if (_interrupt is { } interrupt && Interlocked.Decrement(ref _left) == 0)
+            {
+                _interrupt = null;
+                interrupt();
+            }
+
+            return base.GetUtcNow();
+        }
     }
 }

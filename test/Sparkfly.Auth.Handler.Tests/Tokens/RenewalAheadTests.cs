@@ -209,6 +209,26 @@ public class RenewalAheadTests
     }
 
     [Test]
+    public async Task A_401_during_a_background_renewal_waits_for_it_also_within_UnauthorizedRefreshInterval()
+    {
+        var sparkfly = new InMemorySparkfly();
+        await using TestApp app = sparkfly.App(static options => options.UnauthorizedRefreshInterval = TimeSpan.FromDays(1));
+        using HttpClient client = app.Client();
+        SparkflyToken token = await app.Tokens.RenewTokenAsync(await app.Tokens.GetTokenAsync());
+        Gate gate = sparkfly.HoldTokenRequests();
+        app.Time.SetUtcNow(token.ExpiresAt - (s_window / 2));
+        sparkfly.Revoke();
+
+        Task<HttpResponseMessage> calling = client.GetAsync("offers");
+        await sparkfly.TokenRequests.Reaches(3);
+        gate.Open();
+
+        using HttpResponseMessage response = await calling.WaitAsync(TestApp.Patience);
+        Assert.That(response.StatusCode, Is.EqualTo(HttpStatusCode.OK));
+        Assert.That(sparkfly.TokenRequests.Value, Is.EqualTo(3));
+    }
+
+    [Test]
     public async Task An_idle_process_asks_nothing()
     {
         var sparkfly = new InMemorySparkfly();

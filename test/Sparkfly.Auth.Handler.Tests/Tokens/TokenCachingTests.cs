@@ -92,6 +92,24 @@ public class TokenCachingTests
     }
 
     [Test]
+    public async Task A_newer_token_in_the_cache_replaces_a_rejected_one_without_a_POST()
+    {
+        var sparkfly = new InMemorySparkfly();
+        using var cache = new MemoryCache(new MemoryCacheOptions());
+        await using TestApp first = sparkfly.App(register: services => services.AddSingleton<IMemoryCache>(cache));
+        await using TestApp second = sparkfly.App(register: services => services.AddSingleton<IMemoryCache>(cache));
+        SparkflyToken rejected = await first.Tokens.GetTokenAsync();
+        first.Time.Advance(TimeSpan.FromMinutes(1));
+        second.Time.Advance(TimeSpan.FromMinutes(1));
+        SparkflyToken renewed = await second.Tokens.RenewTokenAsync(rejected);
+
+        SparkflyToken found = await first.Tokens.RenewTokenAsync(rejected);
+
+        Assert.That(found.Value, Is.EqualTo(renewed.Value));
+        Assert.That(sparkfly.TokenRequests.Value, Is.EqualTo(2), "a cold start, a renewal");
+    }
+
+    [Test]
     public async Task Time_comes_from_the_TimeProvider_in_the_container()
     {
         var sparkfly = new InMemorySparkfly();

@@ -375,6 +375,21 @@ public class UnauthorizedTests
     }
 
     [Test]
+    public async Task A_rejected_token_is_recognized_by_its_value_and_its_time()
+    {
+        var sparkfly = new InMemorySparkfly();
+        await using TestApp app = sparkfly.App();
+        SparkflyToken token = await app.Tokens.GetTokenAsync();
+
+        SparkflyToken kept = await app.Tokens.RenewTokenAsync(new SparkflyToken(token.Value, token.ObtainedAt.AddHours(-1), token.ExpiresAt));
+        Assert.That(kept, Is.SameAs(token), "an earlier one of the same value was rejected");
+
+        SparkflyToken renewed = await app.Tokens.RenewTokenAsync(new SparkflyToken(token.Value, token.ObtainedAt, token.ExpiresAt));
+        Assert.That(renewed.Value, Is.Not.EqualTo(token.Value), "this one was rejected");
+        Assert.That(sparkfly.TokenRequests.Value, Is.EqualTo(2));
+    }
+
+    [Test]
     public async Task Rejecting_nothing_is_a_mistake_of_the_caller()
     {
         await using TestApp app = new InMemorySparkfly().App();
