@@ -75,7 +75,7 @@ internal sealed class BoundedCache(Func<IDistributedCache> factory, TimeProvider
 
     private Task<TResult> BoundAsync<TResult>(
         Func<IDistributedCache, CancellationToken, Task<TResult>> operation, TimeSpan timeout, CancellationToken cancellationToken) =>
-        RunAsync(operation, _isConnectionTried || timeout > s_firstConnection ? timeout : s_firstConnection, cancellationToken);
+        RunAsync(operation, _isConnectionTried ? timeout : timeout.AtLeast(s_firstConnection), cancellationToken);
 
     private async Task<TResult> RunAsync<TResult>(
         Func<IDistributedCache, CancellationToken, Task<TResult>> operation, TimeSpan limit, CancellationToken cancellationToken)

@@ -62,7 +62,7 @@ internal sealed class FleetTokenSource(string account, ISharedCache cache, IToke
     {
         SharedTokenCipher cipher = CipherFor(request.Settings);
         var lease = new FleetLease(cache, cipher, _instance, request.Settings.DistributedCacheTimeout, time);
-        TimeSpan longest = request.Settings.AuthTimeout < s_longestWait ? request.Settings.AuthTimeout : s_longestWait;
+        TimeSpan longest = request.Settings.AuthTimeout.AtMost(s_longestWait);
         long start = time.GetTimestamp();
         LeaseStanding standing;
         do
@@ -177,7 +177,7 @@ internal sealed class FleetTokenSource(string account, ISharedCache cache, IToke
             return null;
         }
 
-        DateTimeOffset obtainedAt = shared.ObtainedAt < now ? shared.ObtainedAt : now;
+        DateTimeOffset obtainedAt = now - (now - shared.ObtainedAt).AtLeast(TimeSpan.Zero);
         var token = new SparkflyToken(shared.Value, obtainedAt, obtainedAt + settings.UsableLife - ClockSkew) { IsShared = true };
         if (now >= settings.DueAt(token, jitter: 0))
         {
@@ -212,7 +212,7 @@ internal sealed class FleetTokenSource(string account, ISharedCache cache, IToke
             return null;
         }
 
-        return since > TimeSpan.Zero ? since : TimeSpan.Zero;
+        return since.AtLeast(TimeSpan.Zero);
     }
 
     private SharedTokenCipher CipherFor(AccountSettings settings) =>

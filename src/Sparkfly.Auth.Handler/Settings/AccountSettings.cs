@@ -8,10 +8,10 @@ namespace Sparkfly.Auth.Handler;
 [DebuggerDisplay("{ToString(),nq}")]
 internal sealed record AccountSettings
 {
-    // PathAndQuery of what counts as the auth endpoint at the account's origin; null where another one is the same, or there is none.
+    // PathAndQuery of what counts as the auth endpoint at the account's origin; null where there is none.
     private readonly string _baseAuthPath;
     private readonly string? _rootAuthPath;
-    private readonly string? _otherAuthPath;
+    private readonly string? _configuredAuthPath;
 
     private AccountSettings(SparkflyAuthOptions options)
     {
@@ -25,7 +25,7 @@ internal sealed record AccountSettings
         // Both addresses, also if AuthEndpoint is set: a generated client has its own address for the token request.
         _baseAuthPath = underBase.PathAndQuery;
         _rootAuthPath = atRoot?.PathAndQuery;
-        _otherAuthPath = Origin.Matches(AuthEndpoint) && AuthEndpoint != underBase && AuthEndpoint != atRoot ? AuthEndpoint.PathAndQuery : null;
+        _configuredAuthPath = Origin.Matches(AuthEndpoint) ? AuthEndpoint.PathAndQuery : null;
 
         Identity = options.Identity!;
         Key = options.Key!;
@@ -34,8 +34,7 @@ internal sealed record AccountSettings
         AccountDigest = ComputeDigest();
 
         UsableLife = options.TokenLifetime - options.ExpirationMargin;
-        TimeSpan half = UsableLife / 2;
-        RefreshWindow = options.RefreshAhead < half ? options.RefreshAhead : half;
+        RefreshWindow = options.RefreshAhead.AtMost(UsableLife / 2);
         AuthTimeout = options.AuthTimeout;
         RetryOnUnauthorized = options.RetryOnUnauthorized;
         UnauthorizedRefreshInterval = options.UnauthorizedRefreshInterval;
@@ -102,11 +101,7 @@ internal sealed record AccountSettings
     public static AccountSettings From(SparkflyAuthOptions options) => new(options);
 
     /// <summary>From when on the token is not used. A lifetime that was made shorter later holds for it too.</summary>
-    public DateTimeOffset EndOfUse(SparkflyToken token)
-    {
-        DateTimeOffset end = token.ObtainedAt + UsableLife;
-        return end < token.ExpiresAt ? end : token.ExpiresAt;
-    }
+    public DateTimeOffset EndOfUse(SparkflyToken token) => token.ObtainedAt + UsableLife.AtMost(token.ExpiresAt - token.ObtainedAt);
 
     /// <summary>From when on the token is due for renewal.</summary>
     /// <param name="token">The token.</param>
@@ -124,7 +119,7 @@ internal sealed record AccountSettings
     public bool IsAuthEndpoint(Uri uri)
     {
         string path = uri.PathAndQuery;
-        return IsAt(path, _baseAuthPath) || IsAt(path, _rootAuthPath) || IsAt(path, _otherAuthPath);
+        return IsAt(path, _baseAuthPath) || IsAt(path, _rootAuthPath) || IsAt(path, _configuredAuthPath);
     }
 
     private static bool IsAt(string path, string? authPath) =>

@@ -58,7 +58,7 @@ internal sealed class MemoryCacheTokenSource(string account, IMemoryCache cache,
             using ICacheEntry entry = cache.CreateEntry(settings.AccountDigest);
             entry.Value = token;
             entry.Size = 1;
-            entry.AbsoluteExpirationRelativeToNow = TimeSpan.FromTicks(Math.Max(1, (token.ExpiresAt - time.GetUtcNow()).Ticks));
+            entry.AbsoluteExpirationRelativeToNow = (token.ExpiresAt - time.GetUtcNow()).AtLeast(TimeSpan.FromTicks(1));
         }
         catch (Exception exception)
         {

@@ -186,9 +186,8 @@ internal sealed class TokenState(TimeProvider time, Random random)
             : _backoff;
         int failures = (former?.Failures ?? 0) + 1;
         double doubled = failure.IsRejection ? double.PositiveInfinity : settings.MinFailureBackoff.Ticks * Math.Pow(2, failures - 1);
-        TimeSpan length = doubled < settings.MaxFailureBackoff.Ticks ? TimeSpan.FromTicks((long)doubled) : settings.MaxFailureBackoff;
-        TimeSpan retryAfter = failure.RetryAfter < s_longestRetryAfter ? failure.RetryAfter : s_longestRetryAfter;
-        length = retryAfter > length ? retryAfter : length;
+        TimeSpan backoff = TimeSpan.FromTicks((long)Math.Min(doubled, settings.MaxFailureBackoff.Ticks));
+        TimeSpan length = failure.RetryAfter.AtMost(s_longestRetryAfter).AtLeast(backoff);
 
         DateTimeOffset now = time.GetUtcNow();
         return new Backoff(failure, failures, time.GetTimestamp(), length, now + length, former?.FailingSince ?? now, !IsDue_NeedsLock(settings));

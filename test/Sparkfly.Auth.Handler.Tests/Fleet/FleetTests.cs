@@ -360,6 +360,23 @@ public class FleetTests
         posts.Open();
         await asking;
         Assert.That(cache.Keys, Has.Exactly(2).Items, "entries: the token, and the lease");
+        Assert.That(clock.Waiting, Is.Empty, "waits for the next write of the lease");
+    }
+
+    [Test]
+    public async Task Disposing_the_container_while_the_cache_is_read_ends_the_wait_with_neither_a_POST_nor_a_warning()
+    {
+        await using var fleet = new Fleet(_sparkfly, _cache);
+        Instance instance = fleet.Add();
+        _cache.Before = static (_, _, _, cancellationToken) => Task.Delay(Timeout.Infinite, cancellationToken);
+        Task<SparkflyToken> waiting = instance.GetTokenAsync();
+        await _cache.Operations.Reaches(1);
+
+        await instance.App.DisposeAsync();
+
+        await Thrown.By<ObjectDisposedException>(() => waiting);
+        Assert.That(_sparkfly.TokenRequests.Value, Is.Zero, "token requests");
+        Assert.That(instance.Warnings, Is.Empty);
     }
 
     [Test]

@@ -130,17 +130,25 @@ internal sealed class LeaseClock : FleetClock
     /// <summary>From one write of a lease to the next.</summary>
     public static readonly TimeSpan BetweenWrites = TimeSpan.FromSeconds(2);
 
+    private readonly ConcurrentDictionary<ITimer, bool> _waiting = new();
+
     public Counter Waits { get; } = new();
+
+    /// <summary>The waits that have a timer still.</summary>
+    public IEnumerable<ITimer> Waiting => _waiting.Keys;
 
     public override ITimer CreateTimer(TimerCallback callback, object? state, TimeSpan dueTime, TimeSpan period)
     {
         ITimer timer = base.CreateTimer(callback, state, dueTime, period);
-        if (dueTime == BetweenWrites)
+        if (dueTime != BetweenWrites)
         {
-            Waits.Increment();
+            return timer;
         }
 
-        return timer;
+        var wait = new TrackedTimer(timer, disposed => _waiting.TryRemove(disposed, out _));
+        _waiting[wait] = true;
+        Waits.Increment();
+        return wait;
     }
 }
 

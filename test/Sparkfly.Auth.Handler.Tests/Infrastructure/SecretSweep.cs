@@ -69,6 +69,11 @@ public sealed class SecretSweep
 
     public static void Note(string seen)
     {
+        if (LeftBehind.IsIgnored)
+        {
+            return;
+        }
+
         lock (s_seen)
         {
             if (s_seen.Peek().Length + seen.Length >= PieceLength)
@@ -89,7 +94,8 @@ public sealed class SecretSweep
     }
 
     /// <summary>The provider that sees what an application logs.</summary>
-    public static ILoggerProvider LoggerProvider() => new Provider(Note);
+    /// <param name="note">Is told of each entry too.</param>
+    public static ILoggerProvider LoggerProvider(Action<string>? note = null) => new Provider((Action<string>)Note + note);
 
     /// <summary>What sees the measurements of our meter, whichever container's it is, tags and all; to be started.</summary>
     internal static MeterListener MetricListener(Action<string> note)
@@ -117,7 +123,10 @@ public sealed class SecretSweep
     {
         ActivitySource.AddActivityListener(_activities);
         _metrics.Start();
-        AppDomain.CurrentDomain.FirstChanceException += NoteOurs;
+        if (!LeftBehind.IsIgnored)
+        {
+            AppDomain.CurrentDomain.FirstChanceException += NoteOurs;
+        }
     }
 
     [OneTimeTearDown]
@@ -137,13 +146,25 @@ public sealed class SecretSweep
     internal static IEnumerable<string> Leaks(IEnumerable<string> seen, IEnumerable<string> secrets)
     {
         // By their first characters, so that each text is read once, and not once for each of thousands of secrets.
-        ILookup<int, string> byStart = secrets.ToLookup(static s => Hash(s.AsSpan(0, StartLength)));
-        return seen.Distinct().SelectMany(text => Enumerable.Range(0, Math.Max(0, text.Length - StartLength + 1))
-            .SelectMany(i => byStart[Hash(text.AsSpan(i, StartLength))].Where(s => text.AsSpan(i).StartsWith(s, StringComparison.OrdinalIgnoreCase)))
-            .Distinct()
-            .Select(s => $"{s[..4]}… in: {text}"));
+        ILookup<int, string> byStart = secrets.ToLookup(static s => Hash(s));
+        return seen.Distinct().SelectMany(text => LeaksOf(text).Distinct());
 
-        static int Hash(ReadOnlySpan<char> start) => string.GetHashCode(start, StringComparison.OrdinalIgnoreCase);
+        IEnumerable<string> LeaksOf(string text)
+        {
+            for (int i = 0; i <= text.Length - StartLength; i++)
+            {
+                int hash = Hash(text.AsSpan(i));
+                if (byStart.Contains(hash))
+                {
+                    foreach (string secret in byStart[hash].Where(s => text.AsSpan(i).StartsWith(s, StringComparison.OrdinalIgnoreCase)))
+                    {
+                        yield return $"{secret[..4]}… in: {text}";
+                    }
+                }
+            }
+        }
+
+        static int Hash(ReadOnlySpan<char> text) => string.GetHashCode(text[..StartLength], StringComparison.OrdinalIgnoreCase);
     }
 
     // Every exception that the package throws, also those that nobody looks at. Not what tests throw into it: they may hold anything.

@@ -25,8 +25,7 @@ internal sealed class TestApp : IAsyncDisposable
         var services = new ServiceCollection();
         services.AddSingleton<TimeProvider>(Time);
         services.AddLogging(logging => logging.SetMinimumLevel(LogLevel.Trace)
-            .AddProvider(SecretSweep.LoggerProvider())
-            .AddProvider(new SecretSweep.Provider(_log.Enqueue)));
+            .AddProvider(SecretSweep.LoggerProvider(_log.Enqueue)));
         register(services);
         _services = services.BuildServiceProvider(new ServiceProviderOptions { ValidateScopes = true });
     }
