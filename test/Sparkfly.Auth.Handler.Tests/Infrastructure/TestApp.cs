@@ -24,6 +24,9 @@ internal sealed class TestApp : IAsyncDisposable
     {
         var services = new ServiceCollection();
         services.AddSingleton<TimeProvider>(Time);
+
+        // For the time of the test: HttpClientFactory has a timer for each pipeline that may expire, which keeps the ended container in memory until then.
+        services.ConfigureAll<HttpClientFactoryOptions>(static options => options.HandlerLifetime = Timeout.InfiniteTimeSpan);
         services.AddLogging(logging => logging.SetMinimumLevel(LogLevel.Trace)
             .AddProvider(SecretSweep.LoggerProvider(_log.Enqueue)));
         register(services);

@@ -99,7 +99,7 @@ public class ReloadRaceTests
 
     /// <summary>Another request sees a new key, and the old one comes back, while the first is about to request a token.</summary>
     [Test]
-    public async Task A_key_that_changes_and_comes_back_at_any_moment_costs_one_token_request_of_its_own([Range(1, 5)] int moment)
+    public async Task A_key_that_changes_and_comes_back_at_any_moment_costs_one_token_request_of_its_own([Range(1, 3)] int moment)
     {
         var sparkfly = new InMemorySparkfly();
         var clock = new InterruptedClock();
@@ -132,17 +132,18 @@ public class ReloadRaceTests
         Assert.That(requests, Has.Count.LessThanOrEqualTo(2), "token requests");
     }
 
-    /// <summary>Does something when it is read for the n-th time: whoever reads it is interrupted there.</summary>
+    /// <summary>Does something when a thread reads it for the n-th time: the thread is interrupted there.</summary>
     private sealed class InterruptedClock() : FakeTimeProvider(new DateTimeOffset(2026, 1, 1, 0, 0, 0, TimeSpan.Zero))
     {
         private Action? _interrupt;
         private int _left;
+        private int _thread;
 
-        public void Interrupt(int reading, Action interrupt) => (_interrupt, _left) = (interrupt, reading);
+        public void Interrupt(int reading, Action interrupt) => (_thread, _left, _interrupt) = (Environment.CurrentManagedThreadId, reading, interrupt);
 
         public override DateTimeOffset GetUtcNow()
         {
-            if (_interrupt is { } interrupt && Interlocked.Decrement(ref _left) == 0)
+            if (_interrupt is { } interrupt && Environment.CurrentManagedThreadId == _thread && --_left == 0)
             {
                 _interrupt = null;
                 interrupt();
