@@ -1,4 +1,5 @@
 using System.Collections.Concurrent;
+using Microsoft.Extensions.Caching.Memory;
 using Microsoft.Extensions.Options;
 using Microsoft.Extensions.Time.Testing;
 
@@ -103,7 +104,10 @@ public class ReloadRaceTests
     {
         var sparkfly = new InMemorySparkfly();
         var clock = new InterruptedClock();
-        await using TestApp app = sparkfly.App(register: services => services.AddSingleton<TimeProvider>(clock));
+
+        // It has no room: a second token request is made also where the first has ended meanwhile.
+        using var cache = new MemoryCache(new MemoryCacheOptions { SizeLimit = 0 });
+        await using TestApp app = sparkfly.App(register: services => services.AddSingleton<TimeProvider>(clock).AddSingleton<IMemoryCache>(cache));
         string key = sparkfly.Settings["Key"]!;
         SparkflyToken expired = await app.Tokens.GetTokenAsync();
         clock.SetUtcNow(expired.ExpiresAt);
