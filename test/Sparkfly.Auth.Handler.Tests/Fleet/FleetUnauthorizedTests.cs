@@ -138,13 +138,8 @@ public class FleetUnauthorizedTests
     [Test]
     public async Task An_instance_that_kept_the_fleets_token_uses_it_and_forces_a_renewal_when_the_fleets_interval_is_over()
     {
-        RejectForbidden();
         await using var fleet = new Fleet(_sparkfly, _cache);
-        (Instance first, Instance second) = (fleet.Add(), fleet.Add());
-        await first.GetTokenAsync();
-        fleet.Advance(TimeSpan.FromHours(1));
-        await first.CallAsync("forbidden");
-        await second.GetTokenAsync();
+        (Instance second, _) = await WithTheTokenOfAForcedRenewalAsync(fleet);
 
         fleet.Advance(s_interval - TimeSpan.FromSeconds(10));
         Assert.That(await second.CallAsync("forbidden"), Is.EqualTo(HttpStatusCode.Unauthorized));
@@ -159,13 +154,8 @@ public class FleetUnauthorizedTests
     [Test]
     public async Task A_request_that_waits_while_the_fleet_is_asked_goes_on_with_the_token_that_stays()
     {
-        RejectForbidden();
         await using var fleet = new Fleet(_sparkfly, _cache);
-        (Instance first, Instance second) = (fleet.Add(), fleet.Add());
-        await first.GetTokenAsync();
-        fleet.Advance(TimeSpan.FromHours(1));
-        await first.CallAsync("forbidden");
-        SparkflyToken token = await second.GetTokenAsync();
+        (Instance second, SparkflyToken token) = await WithTheTokenOfAForcedRenewalAsync(fleet);
         var asked = new Counter();
         var gate = new Gate();
         _cache.Before = (_, _, _, _) =>
@@ -265,6 +255,17 @@ public class FleetUnauthorizedTests
         await first.RenewTokenAsync(token);
         fleet.Advance(TimeSpan.FromMinutes(1));
         return second;
+    }
+
+    /// <summary>The second instance has the token of a renewal that the first was forced to make just now, by an endpoint that rejects every token.</summary>
+    private async Task<(Instance Second, SparkflyToken Token)> WithTheTokenOfAForcedRenewalAsync(Fleet fleet)
+    {
+        RejectForbidden();
+        (Instance first, Instance second) = (fleet.Add(), fleet.Add());
+        await first.GetTokenAsync();
+        fleet.Advance(TimeSpan.FromHours(1));
+        await first.CallAsync("forbidden");
+        return (second, await second.GetTokenAsync());
     }
 
     /// <summary>One endpoint rejects every token, and the others do not.</summary>
