@@ -498,7 +498,7 @@ public sealed class SparkflyAuthHandler : DelegatingHandler, IInnermostHandler
 
     /// <summary>Puts on the message what only the network may see, and a body that can be sent again.</summary>
     /// <returns>How many headers the message has now.</returns>
-    private int Attach(HttpRequestMessage request, SparkflyAccount account, SparkflyToken? token)
+    private static int Attach(HttpRequestMessage request, SparkflyAccount account, SparkflyToken? token)
     {
         HttpContent? content = request.Content;
         if (content is not null && !ReplayableBody.IsIn(content))
@@ -507,7 +507,7 @@ public sealed class SparkflyAuthHandler : DelegatingHandler, IInnermostHandler
             {
                 request.Content = ReplayableBody.CanBeReadAgain(content) ? content : ReplayableBody.Of(content, account.Settings.MaxReplayBodySize);
             }
-            else if (request.Headers.ExpectContinue == true && _primary!.MaxRedirections > 0)
+            else if (request.Headers.ExpectContinue == true)
             {
                 // Elsewhere the platform's rules hold, and it can redirect a body of which it has read nothing.
                 request.Content = ReplayableBody.IsOneWay(content) ? ReplayableBody.Of(content, 0) : content;

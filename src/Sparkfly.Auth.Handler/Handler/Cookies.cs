@@ -37,11 +37,8 @@ internal static class Cookies
     /// <summary>Keeps the cookies of a response.</summary>
     public static void Keep(HttpResponseMessage response, Uri uri, CookieContainer cookies)
     {
-        if (!response.Headers.NonValidated.TryGetValues("Set-Cookie", out var values))
-        {
-            return;
-        }
-
+        // Empty where there is none.
+        _ = response.Headers.NonValidated.TryGetValues("Set-Cookie", out var values);
         foreach (string value in values)
         {
             try

@@ -23,7 +23,7 @@ internal sealed class PrimaryHandlers(ILogger logger)
     private readonly ConditionalWeakTable<HttpMessageHandler, PrimaryHandlerPolicy> _unknown = new();
 
     // Clients whose primary handler has followed a redirect away. Each new instance of it would do so again.
-    private readonly ConcurrentDictionary<string, bool> _refused = new();
+    private readonly ConcurrentDictionary<string, PrimaryHandlerPolicy> _refused = new();
     private volatile bool _isAnyRefused;
 
     /// <summary>For a pipeline that calls the API: takes over redirects, and cookies unless the application's container holds some.</summary>
@@ -90,7 +90,7 @@ internal sealed class PrimaryHandlers(ILogger logger)
         policy.Refuse();
         if (client is not null)
         {
-            _refused[client] = true;
+            _refused[client] = policy;
             _isAnyRefused = true;
         }
 
@@ -179,7 +179,7 @@ internal sealed class PrimaryHandlers(ILogger logger)
             MaxRedirections = maxRedirections,
             Cookies = takesCookies ? cookies : null,
             HasDefaultCredentials = isDefault,
-            FirstHopCredentials = maxRedirections > 0 ? limited : null,
+            FirstHopCredentials = limited,
             TraceFields = FieldsOf(propagator),
         };
     }

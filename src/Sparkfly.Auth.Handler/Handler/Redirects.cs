@@ -25,7 +25,7 @@ internal static class Redirects
             return null;
         }
 
-        Uri target = location.IsAbsoluteUri ? location : new Uri(asked, location);
+        var target = new Uri(asked, location);
         bool isFollowed = target.Scheme == Uri.UriSchemeHttps || (target.Scheme == Uri.UriSchemeHttp && asked.Scheme == Uri.UriSchemeHttp);
         return !isFollowed ? null
             : target.Fragment.Length == 0 && asked.Fragment.Length > 0 ? new UriBuilder(target) { Fragment = asked.Fragment }.Uri

@@ -32,8 +32,6 @@ internal sealed class ReplayableBody
         _limit = original.Headers.ContentLength > limit ? 0 : limit;
     }
 
-    private long? Length => _original.Headers.ContentLength;
-
     /// <summary>Gets the content to send in place of one that may not give the same bytes twice.</summary>
     /// <param name="original">The caller's content.</param>
     /// <param name="limit">How many bytes are kept; zero keeps nothing.</param>
@@ -83,13 +81,8 @@ internal sealed class ReplayableBody
         : content is MultipartContent parts && parts.Any(IsOneWay);
 
     /// <summary>Whether a body is certain to give the same bytes again.</summary>
-    public static bool CanBeReadAgain(HttpContent? content)
+    public static bool CanBeReadAgain(HttpContent content)
     {
-        if (content is null)
-        {
-            return true;
-        }
-
         Type type = content.GetType();
         return type == typeof(StringContent) ||
             type == typeof(ByteArrayContent) ||
@@ -120,7 +113,7 @@ internal sealed class ReplayableBody
     private void CopyHeadersTo(HttpContentHeaders headers)
     {
         // Asked for first: only then is a length that can be computed among the headers.
-        _ = Length;
+        _ = _original.Headers.ContentLength;
         foreach (KeyValuePair<string, HeaderStringValues> header in _original.Headers.NonValidated)
         {
             headers.TryAddWithoutValidation(header.Key, header.Value);
@@ -198,8 +191,9 @@ internal sealed class ReplayableBody
 
         protected override bool TryComputeLength(out long length)
         {
-            length = Body.Length ?? 0;
-            return Body.Length is not null;
+            // One that is known is among the headers.
+            length = 0;
+            return false;
         }
 
         protected override Task SerializeToStreamAsync(Stream stream, TransportContext? context) =>
@@ -242,8 +236,9 @@ internal sealed class ReplayableBody
 
         protected override bool TryComputeLength(out long length)
         {
-            length = Body.Length ?? 0;
-            return Body.Length is not null;
+            // One that is known is among the headers.
+            length = 0;
+            return false;
         }
 
         protected override Task SerializeToStreamAsync(Stream stream, TransportContext? context) =>

@@ -69,10 +69,10 @@ internal static class PackedPackages
             ("NUGET_PACKAGES", Path.Combine(s_folder.Value, "installed")),
             ("RestoreFallbackFolders", Directory.CreateDirectory(installed).FullName),
 
-            // Nothing that is started here goes on after its end.
+            // Nothing that is started here goes on after its end. A compiler that has an id belongs to who has started the tests.
             ("MSBUILDDISABLENODEREUSE", "1"),
             ("DOTNET_CLI_USE_MSBUILD_SERVER", "0"),
-            ("UseSharedCompilation", "false"));
+            ("UseSharedCompilation", Environment.GetEnvironmentVariable("SharedCompilationId") is null ? "false" : "true"));
         string output = await process.ReadToEndAsync(s_patience);
         return (await process.EndAsync(), $"{output}\n{process.Errors}");
     }

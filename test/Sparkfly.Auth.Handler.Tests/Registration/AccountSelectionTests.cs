@@ -249,6 +249,54 @@ public class AccountSelectionTests
         Assert.That((server.ApiRequests, server.TokenRequests, elsewhere.TokenRequests), Is.EqualTo((0, 0, 0)));
     }
 
+    /// <summary>Then no handler of ours stands above it that could look at the message first.</summary>
+    [Test]
+    public async Task Without_IHttpClientFactory_a_request_may_name_its_account_too_and_one_of_another_origin_is_an_error([Values] Sending sending)
+    {
+        await using StandInServer server = await TwoAccountServer();
+        await using StandInServer elsewhere = await Sparkfly.StartAsync();
+        ConcurrentQueue<Seen> seen = server.Record(static _ => false);
+        await using var app = new TestApp(services =>
+        {
+            services.AddSparkflyAuth(o => o.Use(server));
+            services.AddSparkflyAuth("second", options =>
+            {
+                Second(options);
+                options.BaseAddress = server.BaseAddress;
+            });
+            services.AddSparkflyAuth("elsewhere", o => o.Use(elsewhere));
+        });
+        SparkflyAuthHandler handler = app.Services.GetRequiredService<SparkflyAuthHandler>();
+        handler.InnerHandler = new SocketsHttpHandler();
+        using var client = new HttpClient(handler) { BaseAddress = server.BaseAddress };
+
+        using HttpResponseMessage response = await Get(client, "second", sending);
+        InvalidOperationException exception = await Thrown.By<InvalidOperationException>(() => Get(client, "elsewhere", sending));
+
+        Assert.That(response.StatusCode, Is.EqualTo(HttpStatusCode.OK));
+        Assert.That(seen.Single().Token, Is.EqualTo((await app.Services.GetRequiredKeyedService<ISparkflyTokenProvider>("second").GetTokenAsync()).Value));
+        Assert.That(exception.Message, Does.Contain("'elsewhere'").And.Contain("it would leave without a token"));
+        Assert.That(elsewhere.TokenRequests, Is.Zero);
+    }
+
+    [Test]
+    public async Task A_handler_in_between_may_name_the_account([Values] bool isNamedBefore, [Values] Sending sending)
+    {
+        await using StandInServer server = await TwoAccountServer();
+        ConcurrentQueue<Seen> seen = server.Record(static _ => false);
+        await using TestApp app = TwoAccountApp(server, "", client: static client => client.AddHttpMessageHandler(static () => new InlineHandler(static (request, send) =>
+        {
+            request.SetSparkflyAccount("second");
+            return send(request);
+        })));
+        using HttpClient client = app.Client();
+
+        using HttpResponseMessage response = await Get(client, isNamedBefore ? "" : null, sending);
+
+        Assert.That(response.StatusCode, Is.EqualTo(HttpStatusCode.OK));
+        Assert.That(seen.Single().Token, Is.EqualTo((await app.Services.GetRequiredKeyedService<ISparkflyTokenProvider>("second").GetTokenAsync()).Value));
+    }
+
     [Test]
     public async Task An_option_that_is_not_a_string_is_an_error_that_says_so()
     {

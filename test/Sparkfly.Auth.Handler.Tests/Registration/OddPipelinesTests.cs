@@ -50,6 +50,26 @@ public class OddPipelinesTests
         Assert.That(sent.Single().Options, Is.Empty, "what shows the way has left the message");
     }
 
+    /// <summary>Rules 5.1 and 5.4: the same where it blocks on a thread to which nothing of the caller's context flows.</summary>
+    [Test]
+    public async Task A_chain_of_the_applications_own_that_sends_from_another_thread_sends_no_request_without_a_token()
+    {
+        var sent = new ConcurrentQueue<(HttpRequestMessage Request, string? Token)>();
+        using var network = new FakePrimary(request =>
+        {
+            sent.Enqueue((request, InMemorySparkfly.TokenOf(request)));
+            return new HttpResponseMessage(HttpStatusCode.OK);
+        });
+        using var chain = new OtherThread { InnerHandler = network };
+        await using TestApp app = _sparkfly.App(client: client => client.ConfigurePrimaryHttpMessageHandler(() => chain));
+        using HttpClient client = app.Client();
+
+        using HttpResponseMessage response = await client.GetAs(Sending.Sync, "offers");
+
+        Assert.That(sent.Single().Token, Is.Not.Null);
+        Assert.That(sent.Single().Request.Options, Is.Empty, "what shows the way has left the message");
+    }
+
     /// <summary>Rule 6.8: a client without the handler notices nothing, also where a handler of a Sparkfly client calls it.</summary>
     [Test]
     public async Task A_client_of_no_account_that_shares_the_chain_and_is_called_from_inside_a_call_sends_its_request_as_it_is([Values] Sending sending)
@@ -151,6 +171,19 @@ public class OddPipelinesTests
             }
 
             throw new AssertionException("It was sent.");
+        }
+    }
+
+    /// <summary>Sends on another thread, without the caller's context.</summary>
+    private sealed class OtherThread : DelegatingHandler
+    {
+        protected override HttpResponseMessage Send(HttpRequestMessage request, CancellationToken cancellationToken)
+        {
+            HttpResponseMessage? response = null;
+            var thread = new Thread(() => response = base.Send(request, cancellationToken));
+            thread.UnsafeStart();
+            thread.Join();
+            return response!;
         }
     }
 

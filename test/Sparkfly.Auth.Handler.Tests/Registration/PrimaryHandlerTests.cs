@@ -29,6 +29,28 @@ public class PrimaryHandlerTests
         Assert.That((sparkfly.TokenRequests, sparkfly.ApiRequests), Is.EqualTo((0, 0)));
     }
 
+    /// <summary>Rule 6.4: a token request keeps no cookies, so its primary handler must have been changed before its first use, whatever that was for.</summary>
+    [Test]
+    public async Task A_used_primary_handler_of_the_token_request_is_a_clear_error_and_gets_no_key(
+        [Values(Primary.Sockets, Primary.HttpClientHandler)] Primary primary, [Values] bool followsRedirects)
+    {
+        await using StandInServer sparkfly = await Sparkfly.StartAsync();
+        await using RecordingServer other = await RecordingServer.StartAsync();
+        var cookies = new CookieContainer();
+        cookies.Add(new Uri("http://elsewhere.test"), new Cookie("affinity", "node-7"));
+        using HttpMessageHandler used = primary == Primary.Sockets
+            ? new SocketsHttpHandler { AllowAutoRedirect = followsRedirects, CookieContainer = cookies }
+            : new HttpClientHandler { AllowAutoRedirect = followsRedirects, CookieContainer = cookies };
+        await UseOnceAsync(used, other.Address);
+        await using var app = new TestApp(services => services.AddSparkflyAuth(options => options.Use(sparkfly))
+            .ConfigureAuthClient(client => client.ConfigurePrimaryHttpMessageHandler(() => Wrapped(used))));
+
+        SparkflyAuthenticationException exception = await Thrown.By<SparkflyAuthenticationException>(() => app.Tokens.GetTokenAsync().AsTask());
+
+        Assert.That(exception.Message, Does.Contain(used.GetType().Name).And.Contain("UseCookies"));
+        Assert.That(sparkfly.TokenRequests, Is.Zero);
+    }
+
     [Test]
     public async Task A_used_primary_handler_that_was_safe_already_works(
         [Values(Primary.Sockets, Primary.HttpClientHandler)] Primary primary, [Values] Sending sending)
@@ -317,6 +339,11 @@ public class PrimaryHandlerTests
         using HttpClient second = app.Client("second");
         using HttpResponseMessage ofAnother = await second.GetAs(sending, "offers");
         Assert.That(ofAnother.StatusCode, Is.EqualTo(HttpStatusCode.OK), "another client's instance has done nothing");
+        SparkflyAuthHandler handler = app.Services.GetRequiredService<SparkflyAuthHandler>();
+        handler.InnerHandler = new UnknownFollowingHandler();
+        using var own = new HttpClient(handler) { BaseAddress = sparkfly.BaseAddress };
+        using HttpResponseMessage ofNoClient = await own.GetAs(sending, "offers");
+        Assert.That(ofNoClient.StatusCode, Is.EqualTo(HttpStatusCode.OK), "nor has that of a pipeline which is no client's");
     }
 
     /// <summary>Rule 6.2: default credentials cannot be kept from one address, so a redirect to another origin is not followed with them.</summary>
@@ -409,6 +436,24 @@ public class PrimaryHandlerTests
 
         Assert.That(home.Select(static s => s.Headers["Cookie"].Contains("affinity=node-7")), Is.All.True);
         Assert.That(cookies.Count, Is.EqualTo(2), "the stand-in's session cookie was kept beside it");
+    }
+
+    [Test]
+    public async Task Cookies_that_the_application_brought_are_sent_to_another_host_once(
+        [Values(Primary.Sockets, Primary.HttpClientHandler)] Primary primary, [Values] Sending sending)
+    {
+        await using StandInServer sparkfly = await Sparkfly.StartAsync();
+        await using RecordingServer other = await RecordingServer.StartAsync();
+        var cookies = new CookieContainer();
+        cookies.Add(other.Address, new Cookie("affinity", "node-7"));
+        await using TestApp app = sparkfly.App(client: client => client.ConfigurePrimaryHttpMessageHandler(() => primary == Primary.Sockets
+            ? new SocketsHttpHandler { CookieContainer = cookies }
+            : new HttpClientHandler { CookieContainer = cookies }));
+        using HttpClient client = app.Client();
+
+        using HttpResponseMessage response = await client.GetAs(sending, other.Address);
+
+        Assert.That(other.Requests.Single().Headers["Cookie"], Is.EqualTo("affinity=node-7"));
     }
 
     private static HttpClient NewPipeline(TestApp app, StandInServer sparkfly) => new(app.NewPipeline("api")) { BaseAddress = sparkfly.BaseAddress };

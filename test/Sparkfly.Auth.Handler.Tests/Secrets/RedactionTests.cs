@@ -199,27 +199,37 @@ public class RedactionTests
 
     [Test]
     public async Task A_token_in_a_malformed_line_of_an_API_response_is_in_no_exception_and_no_log(
-        [Values("X-Echo {0}", "X Echo: {0}")] string line, [Values] Sending sending)
+        [Values("X-Echo {0}", "X Echo: {0}")] string line, [Values] bool isWarm, [Values] Sending sending)
     {
         string token = SecretSweep.NewSecret("token");
-        await using var sparkfly = new WireServer(head => head.StartsWith("POST", StringComparison.Ordinal)
-            ? WireServer.NoContent($"X-Auth-Token: {token}")
-            : WireServer.NoContent(string.Format(System.Globalization.CultureInfo.InvariantCulture, line, token)));
-        await using var app = new TestApp(services =>
-        {
-            services.AddSparkflyAuth(options =>
-                (options.BaseAddress, options.Identity, options.Key) = (sparkfly.BaseAddress, SecretSweep.NewSecret("identity"), SecretSweep.NewSecret("key")));
-
-            // The platform's own activity records the platform's exception, inside the primary handler. So this one has none.
-            services.AddHttpClient("api").AddSparkflyAuthHandler()
-                .ConfigurePrimaryHttpMessageHandler(static () => new SocketsHttpHandler { ActivityHeadersPropagator = null });
-        });
+        await using WireServer sparkfly = ServerOf(token, string.Format(System.Globalization.CultureInfo.InvariantCulture, line, token));
+        await using TestApp app = AppOf(sparkfly);
         using HttpClient client = app.Client();
+        if (isWarm)
+        {
+            await app.Tokens.GetTokenAsync();
+        }
 
         HttpRequestException exception = await Thrown.By<HttpRequestException>(() => client.GetAs(sending, "offers"));
 
         Assert.That(exception.HttpRequestError, Is.EqualTo(HttpRequestError.InvalidResponse));
         Assert.That($"{exception} {string.Join('\n', app.Log)}", Does.Not.Contain(token));
+    }
+
+    [Test]
+    public async Task A_malformed_line_of_an_API_response_without_the_token_is_in_the_platforms_exception([Values] bool isWarm, [Values] Sending sending)
+    {
+        await using WireServer sparkfly = ServerOf(SecretSweep.NewSecret("token"), "X-Malformed line");
+        await using TestApp app = AppOf(sparkfly);
+        using HttpClient client = app.Client();
+        if (isWarm)
+        {
+            await app.Tokens.GetTokenAsync();
+        }
+
+        HttpRequestException exception = await Thrown.By<HttpRequestException>(() => client.GetAs(sending, "offers"));
+
+        Assert.That($"{exception}", Does.Contain("X-Malformed line"));
     }
 
     /// <summary>The service knows the token, and chooses where a redirect leads.</summary>
@@ -248,6 +258,47 @@ public class RedactionTests
         Assert.That(other.Requests.Single().Token, Is.Null);
         Assert.That(app.Log.Count(static e => e.StartsWith("[Debug] Sparkfly.Auth.Handler[30]", StringComparison.Ordinal)), Is.EqualTo(1));
         Assert.That(app.Log, Has.None.Contains(tokens.Single()[..32]).IgnoreCase);
+    }
+
+    /// <summary>The token is known to whoever leads the chain, hop after hop, and after a 401 it is the new one.</summary>
+    [Test]
+    public async Task So_is_a_later_hop_and_one_after_a_renewal([Values] bool isRenewed, [Values] Sending sending)
+    {
+        await using StandInServer sparkfly = await Sparkfly.StartAsync();
+        await using RecordingServer other = await RecordingServer.StartAsync();
+        ConcurrentQueue<string> tokens = IssuedTokens(sparkfly);
+        sparkfly.OnApiRequest = context =>
+        {
+            bool isGood = sparkfly.IsGood(context.Request.Headers["X-Auth-Token"]);
+            return !isGood ? Task.FromResult(false) : Redirect(context, "http://first.example/");
+        };
+        other.Answer = context => context.Request.Host.Host == "first.example"
+            ? Redirect(context, $"http://{tokens.Last()[..32]}.example/")
+            : Task.CompletedTask;
+        var network = new Network(asked => asked.Host == sparkfly.BaseAddress.Host ? sparkfly.BaseAddress : other.Address);
+        await using var app = new TestApp(services =>
+        {
+            services.AddSparkflyAuth(options => options.Use(sparkfly));
+            services.AddHttpClient("api").AddSparkflyAuthHandler().ConfigurePrimaryHttpMessageHandler(network.Handler);
+        });
+        using HttpClient client = app.Client();
+        if (isRenewed)
+        {
+            await app.Tokens.GetTokenAsync();
+            sparkfly.RevokeTokens();
+        }
+
+        using HttpResponseMessage response = await client.GetAs(sending, "offers");
+
+        Assert.That((response.StatusCode, other.Requests.Count, tokens.Count), Is.EqualTo((HttpStatusCode.OK, 2, isRenewed ? 2 : 1)));
+        Assert.That(app.Log.Count(static e => e.StartsWith("[Debug] Sparkfly.Auth.Handler[30]", StringComparison.Ordinal)), Is.EqualTo(2));
+        Assert.That(app.Log, Has.None.Contains(tokens.Last()[..32]).IgnoreCase);
+
+        static Task<bool> Redirect(HttpContext context, string location)
+        {
+            context.RedirectTo(StatusCodes.Status307TemporaryRedirect, location);
+            return Task.FromResult(true);
+        }
     }
 
     [Test]
@@ -420,6 +471,21 @@ public class RedactionTests
         sparkfly.TokenIssued = token => tokens.Enqueue(SecretSweep.Secret(token));
         return tokens;
     }
+
+    /// <summary>A service that issues this token, and answers any other request with this line.</summary>
+    private static WireServer ServerOf(string token, string line) => new(head => head.StartsWith("POST", StringComparison.Ordinal)
+        ? WireServer.NoContent($"X-Auth-Token: {token}")
+        : WireServer.NoContent(line));
+
+    private static TestApp AppOf(WireServer sparkfly) => new(services =>
+    {
+        services.AddSparkflyAuth(options =>
+            (options.BaseAddress, options.Identity, options.Key) = (sparkfly.BaseAddress, SecretSweep.NewSecret("identity"), SecretSweep.NewSecret("key")));
+
+        // The platform's own activity records the platform's exception, inside the primary handler. So this one has none.
+        services.AddHttpClient("api").AddSparkflyAuthHandler()
+            .ConfigurePrimaryHttpMessageHandler(static () => new SocketsHttpHandler { ActivityHeadersPropagator = null });
+    });
 
     private static IHttpClientBuilder Choose(IHttpClientBuilder client, Chosen chosen) => chosen switch
     {

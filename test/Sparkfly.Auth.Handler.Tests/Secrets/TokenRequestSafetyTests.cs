@@ -132,6 +132,61 @@ public class TokenRequestSafetyTests
     }
 
     [Test]
+    public async Task Credentials_that_a_handler_puts_on_are_replaced_by_the_account_s()
+    {
+        await using StandInServer sparkfly = await Sparkfly.StartAsync();
+        ConcurrentQueue<Seen> seen = Record(sparkfly);
+        await using TestApp app = App(sparkfly, client => client.AddHttpMessageHandler(static () => new InlineHandler(static (request, send) =>
+        {
+            request.Headers.Add("X-Auth-Identity", "an identity of its own");
+            request.Headers.Add("X-Auth-Key", "a key of its own");
+            return send(request);
+        })));
+
+        await app.Tokens.GetTokenAsync();
+
+        Assert.That((seen.Single().Headers["X-Auth-Identity"], seen.Single().Headers["X-Auth-Key"]), Is.EqualTo((sparkfly.Options.Identity, sparkfly.Options.Key)));
+    }
+
+    /// <summary>Rule 6.3: a primary handler may answer with a copy of the message, which it was given with the key.</summary>
+    [Test]
+    public async Task No_handler_sees_the_key_on_the_message_that_a_response_names_nor_in_its_reason_phrase([Values] bool isCopy, [Values] bool showsKey)
+    {
+        string key = SecretSweep.NewSecret("key");
+        HttpResponseMessage? response = null;
+        using var primary = new FakePrimary(request =>
+        {
+            var copy = new HttpRequestMessage(request.Method, request.RequestUri);
+            foreach ((string name, IEnumerable<string> values) in request.Headers)
+            {
+                copy.Headers.TryAddWithoutValidation(name, values);
+            }
+
+            return new HttpResponseMessage(HttpStatusCode.OK)
+            {
+                RequestMessage = isCopy ? copy : request,
+                ReasonPhrase = showsKey ? $"The key is {key}" : "Here is a token",
+                Headers = { { "X-Auth-Token", SecretSweep.NewSecret("token") } },
+            };
+        });
+        await using var app = new TestApp(services => services
+            .AddSparkflyAuth(options => (options.Identity, options.Key) = (SecretSweep.NewSecret("identity"), key))
+            .ConfigureAuthClient(client => client
+                .ConfigurePrimaryHttpMessageHandler(() => primary)
+                .AddHttpMessageHandler(() => new InlineHandler((request, send) =>
+                {
+                    // At once: the primary handler has its answer ready.
+                    response = send(request).GetAwaiter().GetResult();
+                    return Task.FromResult(response);
+                }))));
+
+        await app.Tokens.GetTokenAsync();
+
+        Assert.That(response!.RequestMessage!.Headers.Select(static h => h.Key), Has.None.StartsWith("X-Auth-"));
+        Assert.That(response.ReasonPhrase, Is.EqualTo(showsKey ? "OK" : "Here is a token"));
+    }
+
+    [Test]
     public async Task An_unknown_primary_handler_that_follows_by_itself_is_found_out_and_given_the_key_no_more()
     {
         await using StandInServer sparkfly = await Sparkfly.StartAsync();

@@ -8,6 +8,9 @@ namespace Sparkfly.Auth.Handler.Tests;
 /// <summary>Rule 4.4: the second send has exactly the bytes of the first, or does not happen.</summary>
 public class BodyReplayTests
 {
+    // Half as much again as the last power of two before it.
+    private const int MemoryLimit = 3 << 18;
+
     private static readonly bool[] s_bothWays = [true, false];
 
     /// <summary>Bodies that may not give the same bytes twice, longer than what the platform sends without being asked for it.</summary>
@@ -292,6 +295,96 @@ public class BodyReplayTests
         Assert.That(System.Text.Encoding.UTF8.GetString(again.ToArray()), Is.EqualTo("half and half"));
     }
 
+    /// <summary>Rule 4.4: the reader that has ended first was given the caller's bytes; a lazy sequence has nothing for the other.</summary>
+    [Test]
+    public async Task A_body_that_is_read_twice_at_one_time_is_sent_again_as_the_reader_got_it_that_ended_first([Values] bool isAsync)
+    {
+        HttpContent? kept = null;
+        int reads = 0;
+        using var original = new OwnContent((_, stream) =>
+        {
+            if (++reads == 1)
+            {
+                // Another reader comes, and ends, while this one has begun.
+                Read(Stream.Null).GetAwaiter().GetResult();
+                return;
+            }
+
+            stream.Write("whole"u8);
+        });
+        using HttpContent wrapped = kept = ReplayableBody.Of(original, 1000);
+
+        await Read(Stream.Null);
+        using var again = new MemoryStream();
+        await Read(again);
+
+        Assert.That(System.Text.Encoding.UTF8.GetString(again.ToArray()), Is.EqualTo("whole"));
+
+        // At once, both ways.
+        Task Read(Stream target)
+        {
+            if (isAsync)
+            {
+                return kept!.CopyToAsync(target);
+            }
+
+            kept!.CopyTo(target, null, CancellationToken.None);
+            return Task.CompletedTask;
+        }
+    }
+
+    /// <summary>A primary handler of an application's own may read the body as a stream.</summary>
+    [Test]
+    public async Task A_body_can_be_read_as_a_stream_while_it_is_sent([Values] bool isOneWay, [Values] bool isAsync)
+    {
+        byte[] bytes = Bodies.Bytes(20_000);
+        using HttpContent original = isOneWay ? new StreamContent(new OneWayStream(bytes)) : new OwnContent((_, stream) => stream.Write(bytes));
+        using HttpContent kept = ReplayableBody.Of(original, 100_000);
+
+        using var read = new MemoryStream();
+        await (isAsync ? await kept.ReadAsStreamAsync() : kept.ReadAsStream()).CopyToAsync(read);
+
+        Assert.That(read.ToArray(), Is.EqualTo(bytes));
+    }
+
+    [Test]
+    public async Task What_a_content_writes_to_can_be_written_to_alone()
+    {
+        (bool, bool, bool)? seen = null;
+        using var original = new OwnContent((_, stream) => seen = (stream.CanWrite, stream.CanRead, stream.CanSeek));
+        using HttpContent kept = ReplayableBody.Of(original, 1000);
+
+        await kept.CopyToAsync(Stream.Null);
+
+        Assert.That(seen, Is.EqualTo((true, false, false)));
+    }
+
+    /// <summary>Rule 4.4: <c>MaxReplayBodySize</c> bounds the memory too. A stream doubles by itself, and so may have twice as much.</summary>
+    [TestCase(MemoryLimit, 1000, 5 * MemoryLimit / 2)]
+    [TestCase(100, 1, 10_000)]
+    public void A_body_that_is_kept_takes_the_memory_of_its_length_and_of_the_shorter_copies_before_it(int length, int piece, int most)
+    {
+        byte[] bytes = new byte[piece];
+        long least = long.MaxValue;
+        for (int turn = 0; turn < 5; turn++)
+        {
+            using var original = new OwnContent((_, stream) =>
+            {
+                for (int written = 0; written < length; written += piece)
+                {
+                    stream.Write(bytes, 0, Math.Min(piece, length - written));
+                }
+            });
+            using HttpContent kept = ReplayableBody.Of(original, MemoryLimit);
+            long before = GC.GetAllocatedBytesForCurrentThread();
+            kept.CopyTo(Stream.Null, null, CancellationToken.None);
+            least = Math.Min(least, GC.GetAllocatedBytesForCurrentThread() - before);
+            Assert.That(ReplayableBody.CanBeSentAgain(kept), Is.True);
+        }
+
+        Assert.That(least, Is.LessThan(most));
+    }
+
     /// <summary>Rule 4.4: what is kept is written as its content writes it; a connection of HTTP/2 takes no synchronous write.</summary>
     [Test]
     public async Task What_a_content_writes_the_old_asynchronous_way_stays_asynchronous_while_it_is_kept()
@@ -420,7 +513,7 @@ public class BodyReplayTests
     /// kinds has left, since its stream is the caller's again then.
     /// </summary>
     [Test]
-    public async Task An_early_answer_over_HTTP_2_is_returned_when_the_body_has_left()
+    public async Task An_early_answer_over_HTTP_2_is_returned_when_the_body_has_left([Values] bool isMultipart)
     {
         await using StandInServer server = await Sparkfly.StartAsync(
             static o => o with { Protocols = Microsoft.AspNetCore.Server.Kestrel.Core.HttpProtocols.Http2 });
@@ -442,10 +535,14 @@ public class BodyReplayTests
         var mayEnd = new TaskCompletionSource(TaskCreationOptions.RunContinuationsAsynchronously);
         // On .NET 8 the platform holds a shorter body back until its end, the headers with it.
         var body = new OneWayStream(Bodies.Bytes(200_000)) { MayEnd = mayEnd.Task };
-        using var request = new HttpRequestMessage(HttpMethod.Post, "offers") { Content = new StreamContent(body) };
+        var stream = new StreamContent(body);
+        using var request = new HttpRequestMessage(HttpMethod.Post, "offers") { Content = isMultipart ? new MultipartContent { stream } : stream };
 
         Task<bool> hadEnded = HadEndedAsync();
         await answered.Task.WaitAsync(TestApp.Patience);
+
+        // The answer is on its way. It is here by then, on all but the slowest machine.
+        await Task.WhenAny(hadEnded, Task.Delay(TimeSpan.FromMilliseconds(300)));
         mayEnd.SetResult();
 
         Assert.That(await hadEnded.WaitAsync(TestApp.Patience), Is.True, "or the caller has its stream back while it is still being read");

@@ -149,6 +149,21 @@ public class ConnectionTests
         Assert.That(answers.Streams.Single().IsOpen, Is.False);
     }
 
+    /// <summary>Rules 4.5 and 4.7.</summary>
+    [Test]
+    public async Task The_401_is_closed_where_the_renewal_fails_at_once([Values] bool isAsync)
+    {
+        await using StandInServer server = await StartWithLarge401Async();
+        var answers = new Answers();
+        var tokens = new OwnTokens(static _ => throw new KeyNotFoundException("no token"));
+        await using TestApp app = AppWith(server, tokens, answers.NewHandler);
+        using HttpClient client = app.Client();
+        using var request = new HttpRequestMessage(HttpMethod.Get, "offers");
+
+        Assert.That(() => client.SendAsync(request, isAsync), Throws.TypeOf<KeyNotFoundException>());
+        Assert.That(answers.Streams.Single().IsOpen, Is.False);
+    }
+
     /// <summary>Rule 4.5.</summary>
     [Test]
     public async Task A_401_that_is_handed_over_after_a_wait_brings_what_arrived_within_a_second_up_to_64_KiB(

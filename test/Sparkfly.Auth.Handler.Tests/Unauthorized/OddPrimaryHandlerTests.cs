@@ -87,6 +87,89 @@ public class OddPrimaryHandlerTests
         Assert.That(bodies, Is.EqualTo((string[])["whole"]));
     }
 
+    /// <summary>Rule 4.1: what the primary handler has made of the message was sent, and must not be sent twice.</summary>
+    [TestCase("GET", "https://sparkfly.test/v1.0/offers", true)]
+    [TestCase("POST", "https://sparkfly.test/v1.0/offers", false)]
+    [TestCase("GET", "https://sparkfly.test/v1.0/elsewhere", false)]
+    [TestCase("POST", "https://sparkfly.test/v1.0/elsewhere", false)]
+    public async Task A_401_to_a_copy_of_the_message_is_replayed_and_one_to_another_message_is_the_callers(string method, string address, bool isReplayed)
+    {
+        using var primary = new FakePrimary(request => new HttpResponseMessage(HttpStatusCode.Unauthorized)
+        {
+            RequestMessage = new HttpRequestMessage(new HttpMethod(method), address),
+        });
+        await using TestApp app = _sparkfly.App(client: client => client.ConfigurePrimaryHttpMessageHandler(() => primary));
+        using HttpClient client = app.Client();
+
+        using HttpResponseMessage response = await client.GetAsync("offers");
+
+        Assert.That(response.StatusCode, Is.EqualTo(HttpStatusCode.Unauthorized));
+        Assert.That(primary.Requests, Is.EqualTo(isReplayed ? 2 : 1));
+        Assert.That(app.Log.Any(static l => l.Contains("it answers another message", StringComparison.Ordinal)), Is.EqualTo(!isReplayed));
+        await _sparkfly.TokenRequests.Reaches(2);
+    }
+
+    /// <summary>Rules 4.1 and 6.2: it has followed a redirect, but the token was not taken along.</summary>
+    [Test]
+    public async Task A_401_that_the_primary_handler_brings_from_elsewhere_without_the_token_renews_nothing_and_it_goes_on_being_used([Values] bool isAsync)
+    {
+        using var primary = new FakePrimary(request => new HttpResponseMessage(HttpStatusCode.Unauthorized)
+        {
+            RequestMessage = new HttpRequestMessage(HttpMethod.Get, "https://elsewhere.test/"),
+        });
+        await using TestApp app = _sparkfly.App(client: client => client.ConfigurePrimaryHttpMessageHandler(() => primary));
+        using HttpClient client = app.Client();
+
+        for (int call = 1; call <= 3; call++)
+        {
+            using var request = new HttpRequestMessage(HttpMethod.Get, "offers");
+            using HttpResponseMessage response = await client.SendAsync(request, isAsync);
+            Assert.That(response.StatusCode, Is.EqualTo(HttpStatusCode.Unauthorized));
+            Assert.That(primary.Requests, Is.EqualTo(call));
+        }
+
+        Assert.That(_sparkfly.TokenRequests.Value, Is.EqualTo(1));
+        Assert.That(app.Log, Has.None.StartsWith("[Critical]"));
+    }
+
+    /// <summary>Rule 6.9: it adds them as the platform's own does, which it may be wrapped around.</summary>
+    [Test]
+    public async Task Trace_headers_that_a_primary_handler_of_an_unknown_type_adds_do_not_stay_on_the_message([Values] bool isAsync, [Values] bool isTokenRequest)
+    {
+        int sends = 0;
+        _sparkfly.OnApiRequest = static (_, _) => Task.FromResult<HttpResponseMessage?>(new HttpResponseMessage(HttpStatusCode.OK));
+        using var primary = new FakePrimary(request =>
+        {
+            sends++;
+            Assert.That(request.Headers.Contains("traceparent"), Is.False, "of an earlier send");
+            request.Headers.Add("traceparent", $"00-0af7651916cd43dd8448eb211c80319c-b7ad6b716920333{sends}-01");
+            return new HttpResponseMessage(sends == 1 ? HttpStatusCode.ServiceUnavailable : HttpStatusCode.OK)
+            {
+                Headers = { { "X-Auth-Token", SecretSweep.NewSecret("token") } },
+            };
+        });
+        await using var app = new TestApp(services =>
+        {
+            IHttpClientBuilder? auth = null;
+            services.AddSparkflyAuth("", _sparkfly.Settings)
+                .ConfigureAuthClient(client => auth = client.ConfigurePrimaryHttpMessageHandler(() => _sparkfly.Auth));
+            IHttpClientBuilder api = services.AddHttpClient("api").AddSparkflyAuthHandler().ConfigurePrimaryHttpMessageHandler(() => _sparkfly.Api);
+            (isTokenRequest ? auth! : api).ConfigurePrimaryHttpMessageHandler(() => primary).AddHttpMessageHandler(static () => new InlineHandler(static (request, send) =>
+            {
+                // Without an await, so that both ways of sending can use it.
+                using HttpResponseMessage first = send(request).GetAwaiter().GetResult();
+                return send(request);
+            }));
+        });
+        using HttpClient client = app.Client();
+        using var request = new HttpRequestMessage(HttpMethod.Get, "offers");
+
+        using HttpResponseMessage response = await client.SendAsync(request, isAsync);
+
+        Assert.That((response.StatusCode, sends), Is.EqualTo((HttpStatusCode.OK, 2)));
+        Assert.That(request.Headers.Contains("traceparent"), Is.False);
+    }
+
     [Test]
     public async Task A_provider_of_the_applications_own_that_fails_when_its_caller_has_gone_leaves_no_unobserved_exception()
     {

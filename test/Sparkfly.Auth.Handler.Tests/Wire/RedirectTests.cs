@@ -248,6 +248,21 @@ public class RedirectTests
     }
 
     [Test]
+    public async Task A_redirect_that_drops_the_body_is_followed_whatever_the_body([Values(301, 302, 303)] int status, [Values] Sending sending)
+    {
+        await using StandInServer sparkfly = await Sparkfly.StartAsync();
+        ConcurrentQueue<Seen> home = sparkfly.Redirect("/v1.0/orders", "/v1.0/orders/1", status);
+        await using TestApp app = sparkfly.App(static options => options.MaxReplayBodySize = 0);
+        using HttpClient client = app.Client();
+        using var request = new HttpRequestMessage(HttpMethod.Post, "orders") { Content = new StreamContent(new OneWayStream("an order"u8.ToArray())) };
+
+        using HttpResponseMessage response = await client.SendAs(sending, request);
+
+        Assert.That(response.StatusCode, Is.EqualTo(HttpStatusCode.OK));
+        Assert.That(home.Select(static s => $"{s.Method} {s.Url} {s.Text()}"), Is.EqualTo((string[])["POST /v1.0/orders an order", "GET /v1.0/orders/1 "]));
+    }
+
+    [Test]
     public async Task Credentials_of_the_primary_handler_go_to_redirect_targets_as_the_platform_gives_them(
         [Values(Primary.Sockets, Primary.HttpClientHandler)] Primary primary, [Values] bool isCache, [Values] Sending sending)
     {

@@ -301,6 +301,46 @@ public class SynchronousSendTests(bool isAsync)
         Assert.That(server.ApiRequests, Is.EqualTo(1 + 2 + 3));
     }
 
+    /// <summary>A primary handler of an application's own may not be able to send both ways.</summary>
+    [Test]
+    public async Task A_primary_handler_that_sends_one_way_alone_is_asked_that_way()
+    {
+        var sparkfly = new InMemorySparkfly();
+        using var network = new OneWay(isAsync);
+        await using TestApp app = sparkfly.App(
+            client: client => client.ConfigurePrimaryHttpMessageHandler(() => network),
+            register: services => sparkfly.AddAccount(services, "second"));
+        using HttpClient client = app.Client();
+        foreach (string address in (string[])["cold", "warm", "rejected", "https://other.test/"])
+        {
+            Assert.That(await StatusAsync(client, HttpMethod.Get, address), Is.EqualTo(HttpStatusCode.OK), address);
+        }
+
+        using var request = new HttpRequestMessage(HttpMethod.Get, "named");
+        request.SetSparkflyAccount("second");
+        using HttpResponseMessage named = await client.SendAsync(request, isAsync);
+
+        Assert.That(named.StatusCode, Is.EqualTo(HttpStatusCode.OK));
+        Assert.That(network.Tokens, Has.Count.EqualTo(6), "one of them was rejected");
+        Assert.That(network.Tokens.Select(static t => t is not null), Is.EqualTo((bool[])[true, true, true, true, false, true]));
+    }
+
+    /// <summary>Nor may a handler of ConfigureAuthClient.</summary>
+    [Test]
+    public async Task A_token_request_is_sent_on_as_a_handler_of_ConfigureAuthClient_sends_it()
+    {
+        using var network = new OneWay(isAsync);
+        await using var app = new TestApp(services => services
+            .AddSparkflyAuth(options => (options.Identity, options.Key) = (SecretSweep.NewSecret("identity"), SecretSweep.NewSecret("key")))
+            .ConfigureAuthClient(client => client
+                .AddHttpMessageHandler(() => new SendsOn(isAsync))
+                .ConfigurePrimaryHttpMessageHandler(() => network)));
+
+        await app.Tokens.GetTokenAsync();
+
+        Assert.That(network.Tokens, Has.Count.EqualTo(1));
+    }
+
     // Where the application's own provider comes back to its caller's context, an asynchronous call must not be blocked on there: that is the
     // application's doing. A synchronous one may.
     private HttpStatusCode Blocked(HttpClient client, string path, bool comesBack)
@@ -324,6 +364,36 @@ public class SynchronousSendTests(bool isAsync)
         using var request = new HttpRequestMessage(method, address) { Content = body is null ? null : new StringContent(body) };
         using HttpResponseMessage response = await client.SendAsync(request, isAsync, cancellationToken);
         return response.StatusCode;
+    }
+
+    /// <summary>A network that sends one way, and rejects the first message to "rejected".</summary>
+    private sealed class OneWay(bool isAsync) : HttpMessageHandler
+    {
+        private bool _hasRejected;
+
+        public ConcurrentQueue<string?> Tokens { get; } = new();
+
+        protected override Task<HttpResponseMessage> SendAsync(HttpRequestMessage request, CancellationToken cancellationToken) =>
+            isAsync ? Task.FromResult(Answer(request)) : throw new NotSupportedException("SendAsync");
+
+        protected override HttpResponseMessage Send(HttpRequestMessage request, CancellationToken cancellationToken) =>
+            isAsync ? throw new NotSupportedException("Send") : Answer(request);
+
+        private HttpResponseMessage Answer(HttpRequestMessage request)
+        {
+            Tokens.Enqueue(InMemorySparkfly.TokenOf(request));
+            bool isRejected = !_hasRejected && request.RequestUri!.AbsolutePath.EndsWith("/rejected", StringComparison.Ordinal);
+            _hasRejected |= isRejected;
+            var response = new HttpResponseMessage(isRejected ? HttpStatusCode.Unauthorized : HttpStatusCode.OK) { RequestMessage = request };
+            response.Headers.Add("X-Auth-Token", SecretSweep.NewSecret("token"));
+            return response;
+        }
+    }
+
+    private sealed class SendsOn(bool isAsync) : DelegatingHandler
+    {
+        protected override Task<HttpResponseMessage> SendAsync(HttpRequestMessage request, CancellationToken cancellationToken) =>
+            isAsync ? base.SendAsync(request, cancellationToken) : Task.FromResult(base.Send(request, cancellationToken));
     }
 
     /// <summary>An application's own provider, which always goes on in the context that it was called in.</summary>
