@@ -402,7 +402,7 @@ public sealed class SparkflyAuthHandler : DelegatingHandler, IInnermostHandler
             }
 
             SparkflyToken renewed = await new ValueTask<SparkflyToken>(renewal).OrBlock(isAsync).ConfigureAwait(false);
-            reason = !account.Settings.TakesToken(request.RequestUri) ? "the account's BaseAddress has changed in between"
+            reason = !account.Settings.Origin.Matches(request.RequestUri) ? "the account's BaseAddress has changed in between"
                 : ReferenceEquals(renewed, rejected) ? "a 401 has forced a renewal within UnauthorizedRefreshInterval"
                 : null;
             if (reason is not null)

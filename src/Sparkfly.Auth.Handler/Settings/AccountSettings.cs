@@ -108,9 +108,6 @@ internal sealed record AccountSettings
     /// <param name="jitter">From 0 to 1: where in the first half of the refresh window.</param>
     public DateTimeOffset DueAt(SparkflyToken token, double jitter) => EndOfUse(token) - (RefreshWindow * (1 - (jitter / 2)));
 
-    /// <summary>Whether a request to this address is sent with the account's token.</summary>
-    public bool TakesToken(Uri? uri) => Origin.Matches(uri) && !IsAuthEndpoint(uri!);
-
     /// <summary>Says nothing of the account: a record prints its members.</summary>
     public override string ToString() => $"Sparkfly account at {Origin}";
 

@@ -51,6 +51,26 @@ public class AuthEndpointHomesTests
         Assert.That(exception.Message, Does.Contain("AuthEndpoint").And.Contain($"at the root: {new Uri(server.BaseAddress, "/auth")}"));
     }
 
+    /// <summary>Rule 6.5: what the address of a token request looks like there says nothing of an address here.</summary>
+    [Test]
+    public async Task A_call_with_the_path_of_an_AuthEndpoint_at_another_origin_has_the_token()
+    {
+        var sparkfly = new InMemorySparkfly();
+        sparkfly.OnTokenRequest = (_, _) => Task.FromResult<HttpResponseMessage?>(sparkfly.Token());
+        string? token = null;
+        sparkfly.OnApiRequest = (request, _) =>
+        {
+            token = InMemorySparkfly.TokenOf(request);
+            return Task.FromResult<HttpResponseMessage?>(null);
+        };
+        await using TestApp app = sparkfly.App(static o => o.AuthEndpoint = new Uri("https://auth.test/v1.0/offers"));
+        using HttpClient client = app.Client();
+
+        using HttpResponseMessage response = await client.GetAsync("offers");
+
+        Assert.That(token, Is.Not.Null);
+    }
+
     [TestCase("/")]
     [TestCase("/v1.1/")]
     [TestCase("/V1.0/")]

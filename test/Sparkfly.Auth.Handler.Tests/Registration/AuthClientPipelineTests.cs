@@ -163,6 +163,35 @@ public class AuthClientPipelineTests
     }
 
     [Test]
+    public async Task The_token_requests_of_each_account_have_a_client_of_their_own_and_the_default_s_has_the_package_s_name()
+    {
+        await using StandInServer server = await UnavailableServer();
+        (string Name, int Attempts)[] accounts = [("", 2), ("one", 3), ("two", 4)];
+        await using var app = new TestApp(services =>
+        {
+            foreach ((string name, int attempts) in accounts)
+            {
+                services.AddSparkflyAuth(name, o =>
+                {
+                    o.Use(server);
+                    o.Key = SecretSweep.NewSecret("key");
+                }).ConfigureAuthClient(client => client.AddHttpMessageHandler(() => new EagerRetryHandler(attempts)));
+            }
+        });
+
+        foreach ((string name, int attempts) in accounts)
+        {
+            int before = server.TokenRequests;
+            ISparkflyTokenProvider tokens = name.Length == 0 ? app.Tokens : app.Services.GetRequiredKeyedService<ISparkflyTokenProvider>(name);
+            await Thrown.By<SparkflyAuthenticationException>(() => tokens.GetTokenAsync().AsTask());
+            Assert.That(server.TokenRequests - before, Is.EqualTo(attempts), name);
+        }
+
+        Assert.That(app.Log, Has.Some.Contains("System.Net.Http.HttpClient.Sparkfly.Auth.Handler.LogicalHandler"));
+        Assert.That(app.Log, Has.Some.Contains("System.Net.Http.HttpClient.Sparkfly.Auth.Handler:one.LogicalHandler"));
+    }
+
+    [Test]
     public async Task Handlers_from_ConfigureAuthClient_enter_no_client_of_the_API()
     {
         await using StandInServer server = await Sparkfly.StartAsync();

@@ -270,6 +270,7 @@ public class ReloadTests
 
     [TestCase("nothing of a setting")]
     [TestCase("' at the start")]
+    [TestCase("a value, 's3cret', in quotation marks")]
     [TestCase("it ends at 'Sparkfly:")]
     public async Task A_reload_that_fails_for_another_reason_is_logged_without_its_message(string message)
     {
@@ -360,6 +361,7 @@ public class ReloadTests
         Assert.That(await app.Tokens.GetTokenAsync(), Is.SameAs(before));
         Assert.That(server.TokenRequests, Is.EqualTo(1));
         Assert.That(app.Log, Has.None.Contains("have changed"));
+        Assert.That(app.Log.Count(static l => l.StartsWith("[Information] Sparkfly.Auth.Handler[13]", StringComparison.Ordinal)), Is.EqualTo(1), "where the account is");
     }
 
     [Test]

@@ -68,6 +68,20 @@ public class SourceAloneTests
         _source.VerifyNoOtherCalls();
     }
 
+    /// <summary>The warning would be the first entry of the log, which has ended.</summary>
+    [Test]
+    public async Task It_passes_also_when_the_application_has_ended()
+    {
+        var primary = new FakePrimary(static _ => new HttpResponseMessage(HttpStatusCode.Unauthorized));
+        TestApp app = App(isInDefaults: false, primary);
+        using HttpClient client = app.Client();
+        await app.DisposeAsync();
+
+        using HttpResponseMessage response = await client.GetAsync(new Uri("https://api.sparkfly.com/v1.0/offers"));
+
+        Assert.That(response.StatusCode, Is.EqualTo(HttpStatusCode.Unauthorized));
+    }
+
     [Test]
     public async Task A_request_that_names_the_default_account_is_an_error_that_says_so()
     {

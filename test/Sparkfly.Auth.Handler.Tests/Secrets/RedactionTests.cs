@@ -148,9 +148,12 @@ public class RedactionTests
         using HttpClient client = app.Client();
 
         using HttpResponseMessage response = await client.GetAs(sending, "offers");
+        sparkfly.RevokeTokens();
+        using HttpResponseMessage replayed = await client.GetAs(sending, "offers");
 
-        Assert.That(response.StatusCode, Is.EqualTo(HttpStatusCode.OK));
-        Assert.That(string.Join('\n', app.Log), Does.Contain("IE=Edge").And.Not.Contain(tokens.Single()));
+        Assert.That((response.StatusCode, replayed.StatusCode), Is.EqualTo((HttpStatusCode.OK, HttpStatusCode.OK)));
+        Assert.That(tokens, Has.Count.EqualTo(2));
+        Assert.That(string.Join('\n', app.Log), Does.Contain("IE=Edge").And.Not.Contain(tokens.First()).And.Not.Contain(tokens.Last()));
     }
 
     [Test]

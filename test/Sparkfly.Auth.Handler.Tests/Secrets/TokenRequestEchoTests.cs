@@ -58,6 +58,32 @@ public class TokenRequestEchoTests
         Assert.That(exception.Message, Has.Length.LessThan(3 * LongestPart));
     }
 
+    /// <summary>To look for each of them would take long.</summary>
+    [TestCase(16, true)]
+    [TestCase(17, false)]
+    public async Task Of_a_response_with_more_than_sixteen_tokens_no_header_is_shown_to_a_handler(int count, bool isShown)
+    {
+        IEnumerable<string>? seen = null;
+        using var primary = new FakePrimary(_ =>
+        {
+            var answer = new HttpResponseMessage(HttpStatusCode.NoContent) { Headers = { { "X-Plain", "plain" } } };
+            answer.Headers.Add("X-Auth-Token", Enumerable.Range(0, count).Select(static _ => SecretSweep.NewSecret("token")));
+            return answer;
+        });
+        await using var app = new TestApp(services => services
+            .AddSparkflyAuth(static o => (o.Identity, o.Key) = (SecretSweep.NewSecret("identity"), SecretSweep.NewSecret("key")))
+            .ConfigureAuthClient(client => client.ConfigurePrimaryHttpMessageHandler(() => primary).AddHttpMessageHandler(() => new InlineHandler(async (request, send) =>
+            {
+                HttpResponseMessage response = await send(request);
+                seen = response.Headers.Select(static h => h.Key);
+                return response;
+            }))));
+
+        await Fails(app);
+
+        Assert.That(seen, isShown ? Is.EqualTo((string[])["X-Plain"]) : Is.Empty);
+    }
+
     /// <summary>Which token the error text holds.</summary>
     public enum Echoed
     {

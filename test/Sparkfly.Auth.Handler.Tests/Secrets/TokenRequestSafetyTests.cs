@@ -207,6 +207,24 @@ public class TokenRequestSafetyTests
     }
 
     [Test]
+    public async Task The_response_that_it_brings_from_elsewhere_is_closed()
+    {
+        using var body = new MemoryStream();
+        using var primary = new FakePrimary(_ => new HttpResponseMessage(HttpStatusCode.OK)
+        {
+            RequestMessage = new HttpRequestMessage(HttpMethod.Get, "https://elsewhere.test/"),
+            Content = new StreamContent(body),
+        });
+        await using var app = new TestApp(services => services
+            .AddSparkflyAuth(static options => (options.Identity, options.Key) = (SecretSweep.NewSecret("identity"), SecretSweep.NewSecret("key")))
+            .ConfigureAuthClient(client => client.ConfigurePrimaryHttpMessageHandler(() => primary)));
+
+        await Thrown.By<SparkflyAuthenticationException>(() => app.Tokens.GetTokenAsync().AsTask());
+
+        Assert.That(body.CanRead, Is.False);
+    }
+
+    [Test]
     public async Task A_new_instance_of_it_in_a_further_pipeline_is_given_the_key_no_more_either()
     {
         await using StandInServer sparkfly = await Sparkfly.StartAsync();

@@ -1,3 +1,4 @@
+using System.Globalization;
 using System.Net;
 using Microsoft.Extensions.Time.Testing;
 
@@ -51,6 +52,29 @@ public class RenewalAheadTests
         time.SetUtcNow(second.ExpiresAt - (s_window / 2) - TimeSpan.FromSeconds(1));
 
         Assert.That(tokens.Warm(settings), Is.SameAs(second), "the second drew 0.999");
+    }
+
+    [TestCase("00:10:00", "00:05:00", "00:15:00", 150, Description = "usable for 5 minutes, so the window is 2.5 of them")]
+    [TestCase("1.00:00:00", "00:05:00", "23:00:00", 43050, Description = "usable for 23:55, so the window is half of that")]
+    [TestCase("1.00:00:00", "00:05:00", "01:00:00", 82500, Description = "one hour before 23:55")]
+    public void The_earliest_moment_is_the_start_of_the_window(string lifetime, string margin, string refreshAhead, int windowStartsAfterSeconds)
+    {
+        var time = new FakeTimeProvider();
+        var tokens = new TokenState(time, new Drawn(0));
+        AccountSettings settings = AccountSettings.From(new SparkflyAuthOptions
+        {
+            Identity = "identity",
+            Key = "key",
+            TokenLifetime = TimeSpan.Parse(lifetime, CultureInfo.InvariantCulture),
+            ExpirationMargin = TimeSpan.Parse(margin, CultureInfo.InvariantCulture),
+            RefreshAhead = TimeSpan.Parse(refreshAhead, CultureInfo.InvariantCulture),
+        });
+        SparkflyToken token = Obtain(tokens, settings, time.GetUtcNow());
+
+        time.SetUtcNow(token.ObtainedAt + TimeSpan.FromSeconds(windowStartsAfterSeconds) - s_tick);
+        Assert.That(tokens.Get(settings).MustStart, Is.False, "one tick before it");
+        time.SetUtcNow(token.ObtainedAt + TimeSpan.FromSeconds(windowStartsAfterSeconds));
+        Assert.That(tokens.Get(settings).MustStart, Is.True);
     }
 
     [TestCase("00:10:00", "00:05:00", "00:15:00", 150, Description = "usable for 5 minutes, so the window is 2.5 of them")]

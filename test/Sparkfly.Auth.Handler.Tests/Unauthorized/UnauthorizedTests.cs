@@ -296,6 +296,44 @@ public class UnauthorizedTests
         Assert.That(response.StatusCode, Is.EqualTo(HttpStatusCode.OK));
     }
 
+    [Test]
+    public async Task Without_RetryOnUnauthorized_a_renewal_that_fails_is_a_warning()
+    {
+        var sparkfly = new InMemorySparkfly();
+        await using TestApp app = sparkfly.App(static options => options.RetryOnUnauthorized = false);
+        using HttpClient client = app.Client();
+        (await client.GetAsync("offers")).Dispose();
+        sparkfly.Revoke();
+        sparkfly.Fail();
+
+        using HttpResponseMessage rejected = await client.GetAsync("offers").WaitAsync(TestApp.Patience);
+
+        Assert.That(rejected.StatusCode, Is.EqualTo(HttpStatusCode.Unauthorized));
+        await Fleet.Until(() => app.Log.Any(static l => l.StartsWith("[Warning] Sparkfly.Auth.Handler[22]", StringComparison.Ordinal)), "the warning");
+    }
+
+    /// <summary>Rule 3.5: the new token may be meant for another origin than the message.</summary>
+    [Test]
+    public async Task If_the_account_has_moved_to_another_origin_in_between_the_401_is_the_callers()
+    {
+        var sparkfly = new InMemorySparkfly();
+        await using TestApp app = sparkfly.App();
+        using HttpClient client = app.Client();
+        (await client.GetAsync("offers")).Dispose();
+        sparkfly.Revoke();
+        Gate gate = sparkfly.HoldTokenRequests();
+
+        Task<HttpResponseMessage> sending = client.GetAsync("offers");
+        await sparkfly.TokenRequests.Reaches(2);
+        sparkfly.Reload("BaseAddress", "https://moved.test/v1.0");
+        gate.Open();
+        using HttpResponseMessage rejected = await sending.WaitAsync(TestApp.Patience);
+
+        Assert.That(rejected.StatusCode, Is.EqualTo(HttpStatusCode.Unauthorized));
+        Assert.That(sparkfly.ApiRequests.Value, Is.EqualTo(2), "it was not sent again");
+        Assert.That(app.Log, Has.One.Contains("the account's BaseAddress has changed in between"));
+    }
+
     [TestCase(HttpStatusCode.Unauthorized)]
     [TestCase(HttpStatusCode.ServiceUnavailable)]
     public async Task If_the_renewal_fails_the_caller_gets_the_exception_that_says_why(HttpStatusCode status)
