@@ -28,7 +28,6 @@ internal static class SparkflyServices
 
         services.AddHttpClient();
         services.AddMemoryCache();
-        services.AddMetrics();
         services.TryAddSingleton<SparkflyMetrics>();
         services.TryAddSingleton(static provider => new SparkflyLogger(provider));
         services.TryAddSingleton(static provider => provider.GetRequiredService<AccountRegistrations>().Freeze());
@@ -108,7 +107,6 @@ internal static class SparkflyServices
         if (AddCore(services).Shared.Add(registration))
         {
             services.TryAddSingleton(static provider => new BoundedCache(DistributedCacheFactory(provider), Time(provider)));
-            StartupChecks.AddCacheCheck(services, registration);
             AddWarmUpService(services);
         }
     }

@@ -12,10 +12,6 @@ internal static class StartupChecks
     public static void AddOptionsCheck(IServiceCollection services, string account) =>
         Add(services, $"account {account}", provider => provider.GetRequiredService<SparkflyAccounts>().GetRegistered(account));
 
-    /// <summary>A distributed cache is registered. It is not made: that may fail or take long, which must not stop the host.</summary>
-    public static void AddCacheCheck(IServiceCollection services, string registration) =>
-        Add(services, $"fleet {registration}", static provider => provider.GetRequiredService<BoundedCache>());
-
     /// <summary>The account that a client or a health check asks for is registered.</summary>
     /// <param name="services">The services of the host.</param>
     /// <param name="user">What asks for the account, to begin the message with.</param>

@@ -236,6 +236,15 @@ public class HealthCheckTests
     }
 
     [Test]
+    public async Task Without_any_account_it_stops_the_host_and_says_what_is_missing()
+    {
+        OptionsValidationException exception = await HostedApp.StartFailsWith<OptionsValidationException>(
+            static services => services.AddHealthChecks().AddSparkflyAuth());
+
+        Assert.That(exception.Message, Does.Contain("The health check 'sparkfly'").And.Contain("The default Sparkfly account is not registered"));
+    }
+
+    [Test]
     public async Task Without_a_host_the_check_of_an_account_that_is_not_registered_says_so()
     {
         await using TestApp app = App(static checks => checks.AddSparkflyAuth("brnad"));

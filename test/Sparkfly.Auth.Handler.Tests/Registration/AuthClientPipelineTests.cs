@@ -191,6 +191,21 @@ public class AuthClientPipelineTests
         Assert.That(app.Log, Has.Some.Contains("System.Net.Http.HttpClient.Sparkfly.Auth.Handler:one.LogicalHandler"));
     }
 
+    /// <summary>AuthTimeout is the bound, on the application's clock; one of the platform's would end a longer one.</summary>
+    [Test]
+    public async Task The_clients_of_token_requests_have_no_timeout_of_their_own()
+    {
+        await using var app = new TestApp(static services =>
+        {
+            services.AddSparkflyAuth(static o => (o.Identity, o.Key) = (SecretSweep.NewSecret("identity"), SecretSweep.NewSecret("key")));
+            services.AddSparkflyAccountSource<NoAccounts>();
+        });
+        using HttpClient ofDefault = app.Client(SparkflyAuthClient.ClientName(""));
+        using HttpClient ofSource = app.Client(SparkflyAuthClient.ClientName(RegisteredAccounts.OfSource));
+
+        Assert.That((ofDefault.Timeout, ofSource.Timeout), Is.EqualTo((Timeout.InfiniteTimeSpan, Timeout.InfiniteTimeSpan)));
+    }
+
     [Test]
     public async Task Handlers_from_ConfigureAuthClient_enter_no_client_of_the_API()
     {
@@ -222,6 +237,11 @@ public class AuthClientPipelineTests
             return Task.FromResult(true);
         };
         return server;
+    }
+
+    private sealed class NoAccounts : ISparkflyAccountSource
+    {
+        public ValueTask<SparkflyAuthOptions?> FindAsync(string name, CancellationToken cancellationToken) => default;
     }
 
     private sealed class Setup(Action<HttpClientFactoryOptions> configure) : IConfigureNamedOptions<HttpClientFactoryOptions>

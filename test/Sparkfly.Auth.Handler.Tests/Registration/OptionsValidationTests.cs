@@ -97,6 +97,22 @@ public class OptionsValidationTests
         Assert.That(Failures(options), Is.Empty);
     }
 
+    /// <summary>A header's value is visible ASCII, and spaces inside.</summary>
+    [Test]
+    public void Every_character_of_visible_ASCII_may_stand_in_a_credential_and_in_a_token_and_its_neighbours_may_not()
+    {
+        string visible = string.Concat(Enumerable.Range('!', '~' - '!' + 1).Select(static c => (char)c));
+        var options = new SparkflyAuthOptions { Identity = visible, Key = $"{visible} {visible}" };
+
+        Assert.That(Configured.NewValidator().Validate("", options).Failures, Is.Null.Or.Empty);
+        Assert.That(new SparkflyToken(visible, default, default).Value, Is.EqualTo(visible));
+        foreach (char other in " \u001f\u007f\u0080\u00c0")
+        {
+            Assert.That(() => new SparkflyToken($"a{other}b", default, default), Throws.ArgumentException, $"{(int)other:x}");
+            Assert.That(Configured.NewValidator().Validate("", new SparkflyAuthOptions { Identity = "i", Key = $"a{other}b" }).Failed, Is.EqualTo(other != ' '), $"{(int)other:x}");
+        }
+    }
+
     [Test]
     public void AllowHttp_opens_plain_http_anywhere()
     {

@@ -386,6 +386,16 @@ public class RegistrationTests
         Assert.That(exception!.Message, Does.Contain("'api'").And.Contain("'one'").And.Contain("SetSparkflyAccount(\"two\")"));
     }
 
+    [Test]
+    public void A_second_account_on_a_client_of_the_default_one_is_refused_by_name()
+    {
+        IHttpClientBuilder client = new ServiceCollection().AddHttpClient("api").AddSparkflyAuthHandler();
+
+        InvalidOperationException? exception = Assert.Throws<InvalidOperationException>(() => client.AddSparkflyAuthHandler("two"));
+
+        Assert.That(exception!.Message, Does.Contain("'api'").And.Contain("the default account").And.Contain("SetSparkflyAccount(\"two\")"));
+    }
+
     /// <summary>Settings may come from a service that itself makes calls, a vault's client, say.</summary>
     [Test]
     public async Task Options_may_be_configured_by_a_service_that_needs_IHttpClientFactory()

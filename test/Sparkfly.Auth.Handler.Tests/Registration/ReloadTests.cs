@@ -94,6 +94,7 @@ public class ReloadTests
         Assert.That(after.StatusCode, Is.EqualTo(HttpStatusCode.OK));
         Assert.That(keys, Is.EqualTo((string[])[server.Options.Key, rotated]));
         Assert.That(app.Log, Has.One.Contains("The settings of Sparkfly account '(default)' have changed"));
+        Assert.That(app.Log.Count(static l => l.StartsWith("[Information] Sparkfly.Auth.Handler[13]", StringComparison.Ordinal)), Is.EqualTo(1), "where the account is");
     }
 
     [Test]
@@ -361,7 +362,6 @@ public class ReloadTests
         Assert.That(await app.Tokens.GetTokenAsync(), Is.SameAs(before));
         Assert.That(server.TokenRequests, Is.EqualTo(1));
         Assert.That(app.Log, Has.None.Contains("have changed"));
-        Assert.That(app.Log.Count(static l => l.StartsWith("[Information] Sparkfly.Auth.Handler[13]", StringComparison.Ordinal)), Is.EqualTo(1), "where the account is");
     }
 
     [Test]

@@ -117,6 +117,30 @@ public class SourceAloneTests
     }
 
     [Test]
+    public async Task The_handler_can_be_added_by_its_type_for_requests_that_name_their_account()
+    {
+        _source.Setup(static s => s.FindAsync("tenant", It.IsAny<CancellationToken>())).ReturnsAsync(() => new SparkflyAuthOptions
+        {
+            BaseAddress = new Uri("https://sparkfly.test/v1.0"),
+            Identity = _sparkfly.Identity,
+            Key = _sparkfly.Settings["Key"],
+        });
+        await using var app = new TestApp(services =>
+        {
+            services.AddSparkflyAccountSource<Source>().ConfigureAuthClient(auth => auth.ConfigurePrimaryHttpMessageHandler(() => _sparkfly.Auth));
+            services.AddSingleton(_source.Object);
+            services.AddHttpClient("api").AddHttpMessageHandler<SparkflyAuthHandler>().ConfigurePrimaryHttpMessageHandler(() => _sparkfly.Api);
+        });
+        using HttpClient client = app.Client();
+        using var request = new HttpRequestMessage(HttpMethod.Get, "https://sparkfly.test/v1.0/offers");
+        request.SetSparkflyAccount("tenant");
+
+        using HttpResponseMessage response = await client.SendAsync(request);
+
+        Assert.That(response.StatusCode, Is.EqualTo(HttpStatusCode.OK));
+    }
+
+    [Test]
     public async Task The_host_starts_and_stops()
     {
         using IHost host = HostedApp.Build(services => Register(services, isInDefaults: false, primary: null));

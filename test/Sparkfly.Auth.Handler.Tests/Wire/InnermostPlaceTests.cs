@@ -2,6 +2,7 @@ using System.Collections.Concurrent;
 using System.Net;
 using System.Net.Http.Headers;
 using System.Net.Http.Json;
+using Microsoft.Extensions.DependencyInjection.Extensions;
 using Microsoft.Extensions.Http;
 using SparkflyStandIn;
 
@@ -245,6 +246,77 @@ public class InnermostPlaceTests
         Assert.That(home.Select(static s => s.Token is not null), Is.EqualTo((bool[])[true, false]));
     }
 
+    /// <summary>As a library does that has a builder of its own.</summary>
+    [Test]
+    public async Task A_builder_that_is_put_in_place_of_ours_is_used_and_ours_is_put_round_it_by_the_next_registration(
+        [Values("type", "factory", "instance", "the platform's")] string how, [Values] bool isAccountNext)
+    {
+        await using StandInServer sparkfly = await Sparkfly.StartAsync();
+        var watch = new Watch();
+        var instance = new OwnBuilder(null);
+        await using var app = new TestApp(services =>
+        {
+            services.AddSparkflyAuth(options => options.Use(sparkfly));
+            IHttpClientBuilder client = services.AddHttpClient("api").AddSparkflyAuthHandler();
+            ServiceDescriptor platforms = new ServiceCollection().AddHttpClient().Single(static d => d.ServiceType == typeof(HttpMessageHandlerBuilder));
+            services.Replace(how switch
+            {
+                "type" => ServiceDescriptor.Transient<HttpMessageHandlerBuilder, OwnBuilder>(),
+                "factory" => ServiceDescriptor.Transient<HttpMessageHandlerBuilder>(static provider => new OwnBuilder(provider)),
+                "instance" => ServiceDescriptor.Singleton<HttpMessageHandlerBuilder>(instance),
+                _ => platforms,
+            });
+            _ = isAccountNext ? (object)services.AddSparkflyAuth(static _ => { }) : client.AddSparkflyAuthHandler();
+            client.AddHttpMessageHandler(watch.NewHandler);
+        });
+        instance.Provider = app.Services;
+        using HttpClient client = app.Client();
+
+        using HttpResponseMessage response = await client.GetAsync("offers");
+
+        Assert.That(response.StatusCode, Is.EqualTo(HttpStatusCode.OK));
+        watch.SawNone(atLeast: 1);
+    }
+
+    /// <summary>Then it is the innermost one all the same, and knows the account that the message has named at first.</summary>
+    [Test]
+    public async Task A_primary_handler_that_the_application_has_built_round_ours_is_told_the_account_of_each_message([Values] Sending sending)
+    {
+        var sparkfly = new InMemorySparkfly();
+        await using var app = new TestApp(services =>
+        {
+            sparkfly.AddAccount(services, "");
+            services.AddSparkflyAuth("second", static options =>
+            {
+                options.BaseAddress = new Uri("https://sparkfly.test/v1.0");
+                (options.Identity, options.Key) = (SecretSweep.NewSecret("identity"), SecretSweep.NewSecret("key"));
+            }).ConfigureAuthClient(auth => auth.ConfigurePrimaryHttpMessageHandler(() => sparkfly.Auth));
+            services.AddHttpClient("api")
+                .ConfigurePrimaryHttpMessageHandler(provider => With(provider.GetRequiredService<SparkflyAuthHandler>(), sparkfly.Api))
+                .AddHttpMessageHandler(static () => new InlineHandler(static (request, send) => send(new HttpRequestMessage(request.Method, request.RequestUri))));
+        });
+        string? sent = null;
+        sparkfly.OnApiRequest = (request, _) =>
+        {
+            sent = InMemorySparkfly.TokenOf(request);
+            return Task.FromResult<HttpResponseMessage?>(null);
+        };
+        SparkflyToken second = await app.Services.GetRequiredKeyedService<ISparkflyTokenProvider>("second").GetTokenAsync();
+        using HttpClient client = app.Client();
+        using var request = new HttpRequestMessage(HttpMethod.Get, "https://sparkfly.test/v1.0/offers");
+        request.SetSparkflyAccount("second");
+
+        using HttpResponseMessage response = await client.SendAs(sending, request);
+
+        Assert.That(sent, Is.EqualTo(second.Value));
+
+        static SparkflyAuthHandler With(SparkflyAuthHandler handler, HttpMessageHandler network)
+        {
+            handler.InnerHandler = network;
+            return handler;
+        }
+    }
+
     [Test]
     public async Task After_a_Clear_of_the_handlers_it_can_be_added_again([Values] bool isInDefaults, [Values] Sending sending)
     {
@@ -387,6 +459,32 @@ public class InnermostPlaceTests
             handler.InnerHandler = inner;
             return handler;
         });
+
+    /// <summary>A builder of an application's own.</summary>
+    private sealed class OwnBuilder(IServiceProvider? services) : HttpMessageHandlerBuilder
+    {
+        private readonly List<DelegatingHandler> _handlers = [];
+
+        [System.Diagnostics.CodeAnalysis.DisallowNull]
+        public override string? Name { get; set; }
+
+        public override HttpMessageHandler PrimaryHandler { get; set; } = new HttpClientHandler();
+
+        public override IList<DelegatingHandler> AdditionalHandlers => _handlers;
+
+        public override IServiceProvider Services => Provider!;
+
+        public IServiceProvider? Provider { get; set; } = services;
+
+        // The one instance builds one pipeline after the other.
+        public override HttpMessageHandler Build()
+        {
+            HttpMessageHandler pipeline = CreateHandlerPipeline(PrimaryHandler, [.. _handlers]);
+            _handlers.Clear();
+            PrimaryHandler = new HttpClientHandler();
+            return pipeline;
+        }
+    }
 
     /// <summary>A filter that does what it does after all that come later.</summary>
     private sealed class LastWord(Action<HttpMessageHandlerBuilder> last) : IHttpMessageHandlerBuilderFilter
