@@ -120,6 +120,11 @@ public class CheckCredentialsTests
     public async Task<int> The_exit_code_says_whether_there_was_a_token(bool isKeyRight)
     {
         await using StandInServer server = await Sparkfly.StartAsync();
+        server.OnTokenRequest = static context =>
+        {
+            Assert.That(context.Request.Headers.TraceParent, Is.Empty, "a program without a trace has begun none");
+            return Task.FromResult(false);
+        };
         await using Subprocess program = Subprocess.DotNet(
             [ProgramPath],
             ("Sparkfly__BaseAddress", server.BaseAddress.AbsoluteUri),

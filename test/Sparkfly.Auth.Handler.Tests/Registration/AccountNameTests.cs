@@ -14,6 +14,12 @@ public class AccountNameTests
     [TestCase("Größe 🌮", "Größe 🌮")]
     public void A_name_is_shown_on_one_line(string name, string shown) => Assert.That(AccountName.Shown(name), Is.EqualTo(shown));
 
+    [Test]
+    public void A_message_calls_the_default_account_Sparkfly_and_another_by_its_name()
+    {
+        Assert.That((AccountName.Label(""), AccountName.Label("tacos")), Is.EqualTo(("Sparkfly", "Sparkfly account 'tacos'")));
+    }
+
     // Which no encoding can write. Not as cases: their names would hold it.
     [Test]
     public void Half_a_surrogate_pair_is_shown_as_the_replacement_character()

@@ -2,7 +2,9 @@ using System.Collections.Concurrent;
 using System.Net;
 using Microsoft.Extensions.Hosting;
 using Microsoft.Extensions.Logging;
+using Microsoft.Extensions.Logging.Abstractions;
 using Microsoft.Extensions.Options;
+using Moq;
 
 namespace Sparkfly.Auth.Handler.Tests;
 
@@ -138,6 +140,23 @@ public class CircularNeedsTests
         using HttpResponseMessage response = await later!.WaitAsync(TestApp.Patience);
 
         Assert.That(token, Is.Not.Null);
+    }
+
+    [Test]
+    public async Task The_package_asks_for_its_logger_once()
+    {
+        var factory = new Mock<ILoggerFactory>();
+        factory.Setup(static f => f.CreateLogger(It.IsAny<string>())).Returns(NullLogger.Instance);
+        await using TestApp app = _sparkfly.App(register: services => services.AddSingleton(factory.Object));
+        using HttpClient client = app.Client();
+
+        for (int call = 1; call <= 2; call++)
+        {
+            _sparkfly.Revoke();
+            using HttpResponseMessage response = await client.GetAsync("offers");
+        }
+
+        factory.Verify(static f => f.CreateLogger("Sparkfly.Auth.Handler"), Times.Once);
     }
 
     [Test]

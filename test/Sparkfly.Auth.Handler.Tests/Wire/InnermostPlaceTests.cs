@@ -2,7 +2,6 @@ using System.Collections.Concurrent;
 using System.Net;
 using System.Net.Http.Headers;
 using System.Net.Http.Json;
-using Microsoft.Extensions.DependencyInjection.Extensions;
 using Microsoft.Extensions.Http;
 using SparkflyStandIn;
 
@@ -259,13 +258,14 @@ public class InnermostPlaceTests
             services.AddSparkflyAuth(options => options.Use(sparkfly));
             IHttpClientBuilder client = services.AddHttpClient("api").AddSparkflyAuthHandler();
             ServiceDescriptor platforms = new ServiceCollection().AddHttpClient().Single(static d => d.ServiceType == typeof(HttpMessageHandlerBuilder));
-            services.Replace(how switch
+            int place = services.ToList().FindIndex(static d => d.ServiceType == typeof(HttpMessageHandlerBuilder));
+            services[place] = how switch
             {
                 "type" => ServiceDescriptor.Transient<HttpMessageHandlerBuilder, OwnBuilder>(),
                 "factory" => ServiceDescriptor.Transient<HttpMessageHandlerBuilder>(static provider => new OwnBuilder(provider)),
                 "instance" => ServiceDescriptor.Singleton<HttpMessageHandlerBuilder>(instance),
                 _ => platforms,
-            });
+            };
             _ = isAccountNext ? (object)services.AddSparkflyAuth(static _ => { }) : client.AddSparkflyAuthHandler();
             client.AddHttpMessageHandler(watch.NewHandler);
         });
