@@ -333,6 +333,15 @@ public class AccountSelectionTests
     }
 
     [Test]
+    public async Task A_named_client_without_any_account_stops_the_host_and_says_that_none_is_registered()
+    {
+        OptionsValidationException exception = await HostedApp.StartFailsWith<OptionsValidationException>(
+            static services => services.AddHttpClient("api").AddSparkflyAuthHandler("brand"));
+
+        Assert.That(exception.Message, Does.Contain("'brand' is not registered").And.Contain("Registered: none."));
+    }
+
+    [Test]
     public async Task A_misspelt_account_in_defaults_stops_the_host_too()
     {
         OptionsValidationException exception = await HostedApp.StartFailsWith<OptionsValidationException>(services =>
