@@ -92,6 +92,7 @@ internal static class PackedPackages
             $"-p:PackageOutputPath={Feed}",
             $"-p:Version={Version}",
             $"-p:RepositoryUrl={RepositoryUrl}",
+            "-p:ContinuousIntegrationBuild=true",
 
             // The build of the repository analyzes them.
             "-p:RunAnalyzers=false");
