@@ -99,12 +99,7 @@ public class SourceAloneTests
     [Test]
     public async Task A_named_account_is_found_also_after_a_request_that_named_none()
     {
-        _source.Setup(static s => s.FindAsync("tenant", It.IsAny<CancellationToken>())).ReturnsAsync(() => new SparkflyAuthOptions
-        {
-            BaseAddress = new Uri("https://sparkfly.test/v1.0"),
-            Identity = _sparkfly.Identity,
-            Key = _sparkfly.Settings["Key"],
-        });
+        FindTenant();
         await using TestApp app = App(isInDefaults: true, _sparkfly.Api);
         using HttpClient client = app.Client();
         using HttpResponseMessage without = await client.GetAsync(new Uri("https://sparkfly.test/v1.0/offers"));
@@ -119,12 +114,7 @@ public class SourceAloneTests
     [Test]
     public async Task The_handler_can_be_added_by_its_type_for_requests_that_name_their_account()
     {
-        _source.Setup(static s => s.FindAsync("tenant", It.IsAny<CancellationToken>())).ReturnsAsync(() => new SparkflyAuthOptions
-        {
-            BaseAddress = new Uri("https://sparkfly.test/v1.0"),
-            Identity = _sparkfly.Identity,
-            Key = _sparkfly.Settings["Key"],
-        });
+        FindTenant();
         await using var app = new TestApp(services =>
         {
             services.AddSparkflyAccountSource<Source>().ConfigureAuthClient(auth => auth.ConfigurePrimaryHttpMessageHandler(() => _sparkfly.Auth));
@@ -160,6 +150,14 @@ public class SourceAloneTests
 
         Assert.That(exception.Message, Does.Contain("The health check 'sparkfly'").And.Contain("The default Sparkfly account is not registered"));
     }
+
+    private void FindTenant() =>
+        _source.Setup(static s => s.FindAsync("tenant", It.IsAny<CancellationToken>())).ReturnsAsync(() => new SparkflyAuthOptions
+        {
+            BaseAddress = new Uri("https://sparkfly.test/v1.0"),
+            Identity = _sparkfly.Identity,
+            Key = _sparkfly.Settings["Key"],
+        });
 
     private TestApp App(bool isInDefaults, HttpMessageHandler? primary) => new(services => Register(services, isInDefaults, primary));
 
