@@ -69,7 +69,7 @@ internal static class PackedPackages
             ("NUGET_PACKAGES", Path.Combine(s_folder.Value, "installed")),
             ("RestoreFallbackFolders", Directory.CreateDirectory(installed).FullName),
 
-            // What is made here is built here, whatever whoever started the tests has built.
+            // The environment of the tests may turn builds off.
             ("VSTestNoBuild", "false"),
 
             // Nothing that is started here goes on after its end. A compiler that has an id belongs to who has started the tests.

@@ -424,9 +424,7 @@ public class PrimaryHandlerTests
         ConcurrentQueue<Seen> home = sparkfly.Record(static _ => false);
         var cookies = new CookieContainer();
         cookies.Add(sparkfly.BaseAddress, new Cookie("affinity", "node-7"));
-        await using TestApp app = sparkfly.App(client: client => client.ConfigurePrimaryHttpMessageHandler(() => primary == Primary.Sockets
-            ? new SocketsHttpHandler { CookieContainer = cookies }
-            : new HttpClientHandler { CookieContainer = cookies }));
+        await using TestApp app = sparkfly.App(client: client => client.ConfigurePrimaryHttpMessageHandler(() => WithCookies(primary, cookies)));
         using HttpClient client = app.Client();
 
         for (int i = 0; i < 2; i++)
@@ -446,15 +444,17 @@ public class PrimaryHandlerTests
         await using RecordingServer other = await RecordingServer.StartAsync();
         var cookies = new CookieContainer();
         cookies.Add(other.Address, new Cookie("affinity", "node-7"));
-        await using TestApp app = sparkfly.App(client: client => client.ConfigurePrimaryHttpMessageHandler(() => primary == Primary.Sockets
-            ? new SocketsHttpHandler { CookieContainer = cookies }
-            : new HttpClientHandler { CookieContainer = cookies }));
+        await using TestApp app = sparkfly.App(client: client => client.ConfigurePrimaryHttpMessageHandler(() => WithCookies(primary, cookies)));
         using HttpClient client = app.Client();
 
         using HttpResponseMessage response = await client.GetAs(sending, other.Address);
 
         Assert.That(other.Requests.Single().Headers["Cookie"], Is.EqualTo("affinity=node-7"));
     }
+
+    private static HttpMessageHandler WithCookies(Primary primary, CookieContainer cookies) => primary == Primary.Sockets
+        ? new SocketsHttpHandler { CookieContainer = cookies }
+        : new HttpClientHandler { CookieContainer = cookies };
 
     private static HttpClient NewPipeline(TestApp app, StandInServer sparkfly) => new(app.NewPipeline("api")) { BaseAddress = sparkfly.BaseAddress };
 
