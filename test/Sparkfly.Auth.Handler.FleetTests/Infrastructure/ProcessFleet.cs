@@ -11,7 +11,7 @@ internal sealed class ProcessFleet : IAsyncDisposable
 
     private ProcessFleet(int size)
     {
-        string node = AppContext.BaseDirectory.Replace("Sparkfly.Auth.Handler.Tests", "Sparkfly.Auth.Handler.FleetNode", StringComparison.Ordinal);
+        string node = AppContext.BaseDirectory.Replace("Sparkfly.Auth.Handler.FleetTests", "Sparkfly.Auth.Handler.FleetNode", StringComparison.Ordinal);
         _processes = [.. Enumerable.Range(0, size).Select(_ => Subprocess.DotNet([Path.Combine(node, "Sparkfly.Auth.Handler.FleetNode.dll")]))];
     }
 

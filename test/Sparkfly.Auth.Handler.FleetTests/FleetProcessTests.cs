@@ -9,7 +9,6 @@ namespace Sparkfly.Auth.Handler.Tests;
 /// lets it cost. Where one still does not get through in time, it asks for itself; the bound leaves room for these, but not for all of them.
 /// </remarks>
 [Category("Long")]
-[NonParallelizable]
 public class FleetProcessTests
 {
     private const int Size = 20;

@@ -1,0 +1,4 @@
+using Sparkfly.Auth.Handler.Tests;
+
+[assembly: FixtureLifeCycle(LifeCycle.InstancePerTestCase)]
+[assembly: EndsInNoActivity]
