@@ -31,6 +31,7 @@ internal sealed class ChaosFleet : IAsyncDisposable
     private static readonly ChaosCacheTrouble[] s_troubles = Enum.GetValues<ChaosCacheTrouble>();
     private static readonly string[] s_events = ["revoked", "expired", "key rotated", "all restarted", "one ends in the middle"];
 
+    private readonly string _name;
     private readonly ChaosService _service;
     private readonly ChaosWires _wires;
     private readonly ChaosCaller _caller;
@@ -47,9 +48,9 @@ internal sealed class ChaosFleet : IAsyncDisposable
     private readonly Random _random;
     private int _rounds;
 
-    public ChaosFleet(int seed, ChaosService service, ChaosWires wires, ChaosCaller caller, ChaosTally tally)
+    public ChaosFleet(string name, int seed, ChaosService service, ChaosWires wires, ChaosCaller caller, ChaosTally tally)
     {
-        (_service, _wires, _caller, _tally) = (service, wires, caller, tally);
+        (_name, _service, _wires, _caller, _tally) = (name, service, wires, caller, tally);
         _random = new Random(~seed);
         _cache = new ChaosCache(_time);
         _credentials = new ChaosCredentials(ChaosService.Home, s_usableLife, new Dictionary<string, string?>
@@ -125,7 +126,7 @@ internal sealed class ChaosFleet : IAsyncDisposable
             .. from index in Enumerable.Range(0, Size)
                from call in Enumerable.Range(0, CallsOfInstance)
                let random = new Random(_random.Next())
-               select CallAsync(_instances[index], $"f{_rounds}-{index}-{call}", random),
+               select CallAsync(_instances[index], $"{_name}-{_rounds}-{index}-{call}", random),
         ];
         int instances = Size;
         if (what == "one ends in the middle")
@@ -190,7 +191,7 @@ internal sealed class ChaosFleet : IAsyncDisposable
     }
 
     private ChaosInstance NewInstance(int index) => new(
-        $"fleet-{index}-{_ledgers.Count}",
+        $"{_name}-{index}-{_ledgers.Count}",
         new Dictionary<string, ChaosCredentials> { [""] = _credentials, ["other"] = _credentials },
         _clocks[index],
         credentials =>

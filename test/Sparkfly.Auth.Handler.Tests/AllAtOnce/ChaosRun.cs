@@ -12,7 +12,7 @@ namespace Sparkfly.Auth.Handler.Tests;
 /// <item><c>/auth</c> is slow, refuses, fails and breaks the connection; endpoints fail, break, reject every token, redirect to the origin and away;</item>
 /// <item>callers cancel; handlers above copy, retry and hedge.</item>
 /// </list>
-/// Beside them, <see cref="ChaosFleet"/> lets five instances share a token through a cache that fails.
+/// Beside them, two fleets (<see cref="ChaosFleet"/>) of five instances each share a token through a cache that fails.
 /// </summary>
 internal sealed class ChaosRun : IAsyncDisposable
 {
@@ -20,7 +20,12 @@ internal sealed class ChaosRun : IAsyncDisposable
     public const long MostGrownMemory = 32L * 1024 * 1024;
 
     private const int Workers = 16;
+
+    // They mostly wait.
+    private const int Fleets = 2;
+
     private const int RequestsPerEvent = 1000;
+    private const int RequestsPerRound = 5000;
     private static readonly TimeSpan s_usableLife = TimeSpan.FromMinutes(10);
     private static readonly TimeSpan s_refreshAhead = TimeSpan.FromMinutes(1);
     private static readonly TimeSpan s_refreshInterval = TimeSpan.FromMinutes(2);
@@ -47,7 +52,7 @@ internal sealed class ChaosRun : IAsyncDisposable
     private readonly ChaosService _service;
     private readonly ChaosWires _wires;
     private readonly ChaosCaller _caller;
-    private readonly ChaosFleet _fleet;
+    private readonly ChaosFleet[] _fleets;
     private readonly Dictionary<string, ChaosCredentials> _accounts;
     private readonly ChaosInstance[] _instances = new ChaosInstance[3];
     private readonly SkewedClock[] _clocks;
@@ -63,7 +68,7 @@ internal sealed class ChaosRun : IAsyncDisposable
         (_seed, _requests, Tally, _service, _wires) = (seed, requests, tally, service, wires);
         _events = new ChaosDeck<string>(new Random(seed), s_events);
         _caller = new ChaosCaller(service.Traffic, tally);
-        _fleet = new ChaosFleet(seed, service, wires, _caller, tally);
+        _fleets = [.. Enumerable.Range(1, Fleets).Select(number => new ChaosFleet($"fleet{number}", seed + number, service, wires, _caller, tally))];
         var settings = new Dictionary<string, string?>
         {
             ["RefreshAhead"] = $"{s_refreshAhead}",
@@ -106,7 +111,11 @@ internal sealed class ChaosRun : IAsyncDisposable
         using ChaosTraces traces = ChaosTraces.Start();
         using var ended = new CancellationTokenSource();
         Task[] besides = [PassTimeAsync(ended.Token), ReportHangingAsync(ended.Token)];
-        Task[] workers = [_fleet.RunAsync(rounds: _requests / 5000), .. Enumerable.Range(0, Workers).Select(worker => Task.Run(() => WorkAsync(worker)))];
+        Task[] workers =
+        [
+            .. _fleets.Select(fleet => fleet.RunAsync(_requests / RequestsPerRound / Fleets)),
+            .. Enumerable.Range(0, Workers).Select(worker => Task.Run(() => WorkAsync(worker))),
+        ];
         await Task.WhenAll(workers).WaitAsync(TimeSpan.FromMinutes(10) + TimeSpan.FromMilliseconds(10L * _requests));
         await ended.CancelAsync();
         await Task.WhenAll(besides);
@@ -135,7 +144,7 @@ internal sealed class ChaosRun : IAsyncDisposable
     public string Summary()
     {
         ChaosLedger[] single = [.. _service.Ledgers.Where(static l => l.Fleet is null)];
-        return $"{_clock.GetUtcNow() - _clock.Start} on the clock, {_generations} containers; {Tally}; {_fleet.Summary()}; " +
+        return $"{_clock.GetUtcNow() - _clock.Start} on the clock, {_generations} containers; {Tally}; {string.Join("; ", _fleets.Select(static f => f.Summary()))}; " +
             $"all containers obtained {single.Sum(static l => l.Obtained)} tokens (bound {single.Sum(static l => l.Bound)}), and the service failed " +
             $"{single.Sum(static l => l.Failed)} of their requests; memory +{GrownMemory / 1024.0 / 1024.0:F1} MiB";
     }
@@ -147,7 +156,11 @@ internal sealed class ChaosRun : IAsyncDisposable
             await instance.DisposeAsync();
         }
 
-        await _fleet.DisposeAsync();
+        foreach (ChaosFleet fleet in _fleets)
+        {
+            await fleet.DisposeAsync();
+        }
+
         await _wires.DisposeAsync();
     }
 
