@@ -147,7 +147,7 @@ public sealed class SecretSweep
     {
         // By their first characters, so that each text is read once, and not once for each of thousands of secrets.
         ILookup<int, string> byStart = secrets.ToLookup(static s => Hash(s));
-        return seen.Distinct().SelectMany(text => LeaksOf(text).Distinct());
+        return seen.Distinct().AsParallel().SelectMany(text => LeaksOf(text).Distinct());
 
         IEnumerable<string> LeaksOf(string text)
         {

@@ -128,6 +128,7 @@ public class WireFuzzTests
     private abstract class Worker : IFuzzed
     {
         private readonly ServiceProvider _services;
+        private readonly ConcurrentQueue<SocketsHttpHandler> _handlers = new();
 
         protected Worker(int seed)
         {
@@ -162,6 +163,13 @@ public class WireFuzzTests
         public async ValueTask DisposeAsync()
         {
             await _services.DisposeAsync();
+
+            // The factory leaves them to the garbage collector, and their connections open until then.
+            foreach (SocketsHttpHandler handler in _handlers)
+            {
+                handler.Dispose();
+            }
+
             await Server.DisposeAsync();
         }
 
@@ -187,13 +195,14 @@ public class WireFuzzTests
                 Endless: reply.End == ReplyEnd.Endless && random.Next(10) == 0));
         }
 
-        protected SocketsHttpHandler NewHandler(bool isPooled)
+        private SocketsHttpHandler NewHandler(bool isPooled)
         {
             SocketsHttpHandler handler = new Network(_ => Server.BaseAddress).Handler();
 
             // Ours keeps none for Sparkfly, and an odd one that a plain client keeps makes its later requests fail.
             handler.UseCookies = isPooled;
             handler.PooledConnectionLifetime = isPooled ? Timeout.InfiniteTimeSpan : TimeSpan.Zero;
+            _handlers.Enqueue(handler);
             return handler;
         }
 
