@@ -133,28 +133,20 @@ public sealed class EndsInNoActivityAttribute : Attribute, ITestAction
     public void AfterTest(ITest test) => Assert.That(Activity.Current?.OperationName, Is.Null, "Activity.Current after the test");
 }
 
-/// <summary>A fake clock that knows which of the package's timers have not been disposed of.</summary>
+/// <summary>A fake clock that knows which timers have not been disposed of.</summary>
 internal sealed class CountingTime(DateTimeOffset start) : FakeTimeProvider(start)
 {
     private readonly ConcurrentDictionary<TrackedTimer, string> _timers = new();
 
-    /// <summary>Who has created the timers that are not disposed of.</summary>
+    /// <summary>What the timers that are not disposed of call.</summary>
     public IEnumerable<string> Timers => _timers.Values;
 
     public override ITimer CreateTimer(TimerCallback callback, object? state, TimeSpan dueTime, TimeSpan period)
     {
         var timer = new TrackedTimer(base.CreateTimer(callback, state, dueTime, period), disposed => _timers.TryRemove(disposed, out _));
-        if (Creator() is { } creator)
-        {
-            _timers[timer] = creator;
-        }
-
+        _timers[timer] = $"{callback.Method.DeclaringType}";
         return timer;
     }
-
-    /// <summary>The package's method that is on the stack; null where there is none, as for timers of other libraries.</summary>
-    private static string? Creator() => new StackTrace().GetFrames().Select(static f => f.GetMethod()?.DeclaringType)
-        .FirstOrDefault(static t => t?.Assembly == typeof(SparkflyAuthHandler).Assembly)?.FullName;
 }
 
 /// <summary>A timer that says when it is disposed of.</summary>
