@@ -32,6 +32,9 @@ internal sealed class ChaosInstance : IAsyncDisposable
     // The factory keeps a pipeline for its lifetime, also when its container has ended. So a long run keeps no more than a short one.
     private static readonly TimeSpan s_pipelineLifetime = TimeSpan.FromSeconds(5);
 
+    // The end of a pipeline is the end of its primary handler, which others may share.
+    private static readonly TimeSpan s_sharedPipelineLifetime = Timeout.InfiniteTimeSpan;
+
     private readonly ChaosTally _tally;
     private readonly ChaosTraffic _traffic;
     private readonly ServiceProvider _services;
@@ -68,9 +71,11 @@ internal sealed class ChaosInstance : IAsyncDisposable
         services.AddLogging(static logging => logging.SetMinimumLevel(LogLevel.None));
         foreach ((string account, ChaosCredentials credentials) in accounts)
         {
+            bool isBounded = credentials.Host == ChaosService.OtherHome;
             services.AddSparkflyAuth(account, credentials.Settings).AddResilienceRules().ConfigureAuthClient(auth => auth
                 .ConfigureHttpClient(client => client.DefaultRequestHeaders.Add(ChaosService.InstanceHeader, name))
-                .ConfigurePrimaryHttpMessageHandler(() => credentials.Host == ChaosService.OtherHome ? _bounded : wires.InMemory()));
+                .ConfigurePrimaryHttpMessageHandler(() => isBounded ? _bounded : wires.InMemory())
+                .SetHandlerLifetime(isBounded ? s_sharedPipelineLifetime : s_pipelineLifetime));
             if (!_ledgers.ContainsKey(credentials))
             {
                 service.Add(name, _ledgers[credentials] = newLedger(credentials));
@@ -132,8 +137,7 @@ internal sealed class ChaosInstance : IAsyncDisposable
                 client.ConfigurePrimaryHttpMessageHandler(wires.Http2);
                 break;
             case ChaosClient.Bounded or ChaosClient.BoundedToo:
-                // The end of a pipeline would be the end of the primary handler that is shared.
-                client.ConfigurePrimaryHttpMessageHandler(() => _bounded).SetHandlerLifetime(Timeout.InfiniteTimeSpan);
+                client.ConfigurePrimaryHttpMessageHandler(() => _bounded).SetHandlerLifetime(s_sharedPipelineLifetime);
                 break;
             default:
                 client.ConfigurePrimaryHttpMessageHandler(wires.Http1);

@@ -17,7 +17,7 @@ namespace Sparkfly.Auth.Handler.Tests;
 internal sealed class ChaosRun : IAsyncDisposable
 {
     /// <summary>What garbage collection may leave uncollected, and the run itself keeps: what it knows of each token and each trace.</summary>
-    public const long MostGrownMemory = 32L * 1024 * 1024;
+    public const long MostGrownMemory = 12L * 1024 * 1024;
 
     private const int Workers = 16;
 
