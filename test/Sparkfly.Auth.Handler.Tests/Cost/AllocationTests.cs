@@ -87,7 +87,7 @@ public class AllocationTests
     /// <summary>The bytes of a request with our handler, and with a handler that sets a header whose value never changes.</summary>
     private static (long Ours, long ConstantHeader) Compare(Pipelines pipelines, Func<HttpMessageInvoker, Primary, HttpResponseMessage> send)
     {
-        // With NUnit's, what follows an answer runs on the thread pool.
+        // In NUnit's context, what follows an answer runs on the thread pool.
         SynchronizationContext.SetSynchronizationContext(null);
         (long ours, long constantHeader) = (long.MaxValue, long.MaxValue);
         for (int turn = 0; turn < Turns; turn++)

@@ -138,7 +138,7 @@ internal sealed class CountingTime(DateTimeOffset start) : FakeTimeProvider(star
 {
     private readonly ConcurrentDictionary<TrackedTimer, string> _timers = new();
 
-    /// <summary>What the timers that are not disposed of call.</summary>
+    /// <summary>The types that declare the callbacks of the timers that are not disposed of.</summary>
     public IEnumerable<string> Timers => _timers.Values;
 
     public override ITimer CreateTimer(TimerCallback callback, object? state, TimeSpan dueTime, TimeSpan period)

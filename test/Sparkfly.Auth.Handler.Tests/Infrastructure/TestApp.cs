@@ -58,7 +58,7 @@ internal sealed class TestApp : IAsyncDisposable
         return builder.Build();
     }
 
-    /// <summary>Ends the application. Then each timer of the package's must have been disposed of.</summary>
+    /// <summary>Ends the application. Then each timer of its clock must have been disposed of.</summary>
     public async ValueTask DisposeAsync()
     {
         await _services.DisposeAsync();
